@@ -1,0 +1,136 @@
+"""`ModelCard`: the only definition of a model's preprocessing and provenance.
+
+A card travels inside the ONNX file (metadata) and inside the safetensors file (metadata), and is read
+by training, export and inference alike, so that the three cannot drift apart. Beside our own key it
+writes the keys that the QGIS plugin Deepness and GeoDeep look for, so the same file opens there.
+
+Contract of an exported file: input ``image`` float32, (1, 3, T, T), RGB 0 to 1; output
+``probabilities`` float32, (1, 2, T, T), [1 - p, p]. Normalisation by `mean` and `std` is inside the graph.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fissura.errors import ModelError
+
+CARD_KEY = "fissura_card"
+CARD_FORMAT = 1
+
+
+class TrainingSet(BaseModel):
+    """One data set a model was trained on, with its terms."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    images: int = Field(ge=1)
+    terms: str
+    source: str = ""
+
+
+class ModelCard(BaseModel):
+    """What a model is, what it expects and where it comes from. Immutable; use ``model_copy``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = CARD_FORMAT
+    name: str = Field(min_length=1, pattern=r"^[a-z0-9][a-z0-9_.-]*$")
+    version: str
+    description: str
+    architecture: str
+    """Network name in `fissura.nets`, for example ``hacnet_v2``."""
+    architecture_options: dict[str, Any] = Field(default_factory=dict)
+    parameters: int = Field(ge=1)
+
+    channels: Literal["RGB"] = "RGB"
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    """Subtracted per channel from values 0 to 1, inside the graph."""
+    std: tuple[float, float, float] = (0.25, 0.25, 0.25)
+    tile: int = Field(default=256, ge=32)
+    """Side of the square tile in pixels. A multiple of 32."""
+    overlap: int = Field(default=64, ge=0)
+    """Overlap of neighbouring tiles in pixels; stride = tile - overlap."""
+    threshold: float = Field(default=0.5, gt=0.0, lt=1.0)
+    classes: tuple[str, ...] = ("background", "crack")
+    gsd_mm: tuple[float, float] = (0.3, 5.0)
+    """Ground sampling distances, in mm per pixel, that the training data roughly cover."""
+
+    precision: Literal["fp32", "int8"] = "fp32"
+    allowed_precisions: tuple[Literal["fp32", "bf16", "int8"], ...] = ("fp32", "bf16")
+    """Run-time precisions that passed the accuracy gate."""
+
+    training_sets: tuple[TrainingSet, ...] = ()
+    code_licence: str = "Apache-2.0"
+    strictest_terms: str = "unstated"
+    """The strictest terms among the training sets, apart from the licence of the code."""
+    trained_on: str = ""
+    """Date, machine, commit and command of the training."""
+    figures: dict[str, float] = Field(default_factory=dict)
+    """Measured figures under their full names, for example ``deepcrack/test F1``."""
+    limits: tuple[str, ...] = ()
+    weights_sha256: str = ""
+    """SHA-256 of the safetensors file that the graph was exported from."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelCard:
+        if self.format != CARD_FORMAT:
+            raise ValueError(f"card format {self.format} is not {CARD_FORMAT}; install a newer fissura")
+        if self.tile % 32:
+            raise ValueError(f"tile is {self.tile}; it must be a multiple of 32")
+        if self.overlap * 2 > self.tile:
+            raise ValueError(f"overlap {self.overlap} is more than half of the tile {self.tile}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std is {self.std}; every value must be above 0")
+        return self
+
+    @property
+    def stride(self) -> int:
+        """Distance between neighbouring tiles in pixels."""
+        return self.tile - self.overlap
+
+    def to_metadata(self) -> dict[str, str]:
+        """Metadata entries for a model file: our card, and the keys of Deepness and GeoDeep.
+
+        The foreign keys hold JSON values. ``standardization_*`` are 0 and 1 because the graph normalises.
+        ``resolution`` is in centimetres per pixel (geometric middle of `gsd_mm`), ``tiles_overlap`` in percent.
+        """
+        gsd_cm = (self.gsd_mm[0] * self.gsd_mm[1]) ** 0.5 / 10.0
+        foreign: dict[str, Any] = {
+            "model_type": "Segmentor",
+            "class_names": {str(i): name for i, name in enumerate(self.classes)},
+            "resolution": round(gsd_cm, 3),
+            "tiles_size": self.tile,
+            "tiles_overlap": round(100 * self.overlap / self.tile),
+            "standardization_mean": [0.0, 0.0, 0.0],
+            "standardization_std": [1.0, 1.0, 1.0],
+            "seg_thresh": self.threshold,
+            "seg_small_segment": 0,
+        }
+        return {CARD_KEY: self.model_dump_json()} | {k: json.dumps(v) for k, v in foreign.items()}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], *, source: str) -> ModelCard:
+        """Read a card back.
+
+        Args:
+            metadata: Entries of the model file.
+            source: Name of the file, for messages.
+        Raises:
+            ModelError: There is no card, or it is damaged.
+        """
+        text = metadata.get(CARD_KEY)
+        if text is None:
+            raise ModelError(
+                f"{source} holds no fissura model card; export it with 'fissura export' or name a shipped model"
+            )
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "card"
+            raise ModelError(f"the model card in {source} is damaged at '{where}': {first['msg']}") from error
