@@ -1,0 +1,122 @@
+"""Training crops drawn on the fly: thin cracks, and above all the things that are mistaken for cracks.
+
+Meant as a small part (a tenth) of a training diet of photographs. Everything that could become a
+signature of "synthetic" is drawn at random: surface, colour, contrast, spectrum, blur, noise, JPEG.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fissura.errors import SettingsError
+from fissura.synth.cracks import CrackVector, grow_crack, grow_network
+from fissura.synth.distractors import HARD_NEGATIVES
+from fissura.synth.textures import FloatImage, asphalt, cell_noise, concrete, plain
+from fissura.types import BoolMask, RgbImage
+
+_SURFACES = (asphalt, concrete, plain)
+_FINE = 4
+
+
+def render_training_crop(
+    rng: np.random.Generator, size: int, *, crack_probability: float
+) -> tuple[RgbImage, BoolMask]:
+    """One crop and its exact mask.
+
+    Args:
+        rng: Source of all randomness; the same state gives the same crop.
+        size: Side in pixels, at least 32.
+        crack_probability: Chance that the crop holds cracks, 0 to 1. Distractors come in both kinds.
+    Returns:
+        Image (S, S, 3) uint8 RGB and mask (S, S). Crack pixels are those at least half covered, and
+        those the centreline runs through.
+    Raises:
+        SettingsError: ``size`` or ``crack_probability`` is out of range.
+    """
+    if size < 32:
+        raise SettingsError(f"size is {size}; a training crop needs at least 32 pixels a side")
+    if not 0.0 <= crack_probability <= 1.0:
+        raise SettingsError(f"crack_probability is {crack_probability}; give a value from 0 to 1")
+    hw = (size, size)
+    px_per_mm = float(np.exp(rng.uniform(np.log(0.08), np.log(2.0))))
+    with_cracks = rng.random() < crack_probability
+    image = _SURFACES[rng.choice(3, p=[0.4, 0.4, 0.2])](rng, hw, px_per_mm)
+    names = list(HARD_NEGATIVES)
+    weights = np.array([HARD_NEGATIVES[n][1] for n in names])
+    # Clean surfaces are rare without cracks: there the distractors are the lesson.
+    count = rng.choice(4, p=[0.4, 0.35, 0.2, 0.05] if with_cracks else [0.08, 0.47, 0.33, 0.12])
+    chosen = rng.choice(len(names), size=count, replace=False, p=weights / weights.sum())
+    overlay = {"shadow", "vegetation", "cable", "debris"}  # These lie on top of cracks, the others below.
+    for i in (i for i in chosen if names[i] not in overlay):
+        HARD_NEGATIVES[names[i]][0](rng, image, px_per_mm)
+    mask = np.zeros(hw, np.bool_)
+    if with_cracks:
+        mask = _draw_cracks(rng, image)
+    for i in (i for i in chosen if names[i] in overlay):
+        before = image.copy() if with_cracks and names[i] != "shadow" else None
+        HARD_NEGATIVES[names[i]][0](rng, image, px_per_mm)
+        if before is not None:
+            # What is hidden under a cable or a leaf is no visible crack.
+            mask &= np.abs(image - before).max(axis=2) < 0.15
+    return _expose(rng, image), mask
+
+
+def _draw_cracks(rng: np.random.Generator, image: FloatImage) -> BoolMask:
+    """Darken the image along random cracks and return their mask."""
+    hw = (image.shape[0], image.shape[1])
+    extent = (float(hw[0]), float(hw[1]))
+    # Thin ones dominate: they are what photographs hold too few of.
+    width = float(np.clip(rng.lognormal(np.log(1.7), 0.5), 0.7, 9.0))
+    step = rng.uniform(1.5, 4.0)
+    if rng.random() < 0.15:
+        cracks = grow_network(rng, extent, width=width, step=step, cell=rng.uniform(0.12, 0.35) * hw[0])
+    else:
+        cracks = grow_crack(rng, extent, width=width, step=step, branches=int(rng.choice(4, p=[0.45, 0.3, 0.15, 0.1])))
+        if rng.random() < 0.2:
+            cracks += grow_crack(rng, extent, width=width * rng.uniform(0.5, 1.2), step=step, branches=0)
+    cover, mask = _cover(cracks, hw)
+    depth = rng.uniform(0.2, 0.55) if rng.random() < 0.5 else rng.uniform(0.5, 0.95)
+    # Along its way a crack is here deep, there half filled.
+    fill = np.clip(1.0 + rng.uniform(0.0, 0.35) * cell_noise(rng, hw, (14.0, 14.0)), 0.35, 1.3)
+    if width > 2.0 and rng.random() < 0.4:
+        lip = np.asarray(cv2.GaussianBlur(cover, (0, 0), width * 0.8), np.float32)  # Worn or spalled borders.
+        image *= (1.0 + np.float32(rng.uniform(-0.25, 0.15)) * lip)[..., None]
+    tint = 1.0 + rng.normal(0.0, 0.06, 3).astype(np.float32)
+    alpha = np.clip(cover * fill * np.float32(depth), 0.0, 0.97)
+    image *= 1.0 - alpha[..., None] * tint.clip(0.8, 1.03)
+    return mask
+
+
+def _cover(cracks: list[CrackVector], hw: tuple[int, int]) -> tuple[FloatImage, BoolMask]:
+    """Coverage and mask, drawn four times larger: the fast relative of `cracks.coverage_map`."""
+    fine = np.zeros((hw[0] * _FINE, hw[1] * _FINE), np.uint8)
+    thin = np.zeros(hw, np.uint8)
+    for crack in cracks:
+        points: npt.NDArray[np.int32] = np.rint(crack.points_rc_mm[:, ::-1] * _FINE).astype(np.int32)
+        thickness = np.maximum(np.rint(crack.width_mm * _FINE), 1).astype(int)
+        starts = np.flatnonzero(np.diff(thickness, prepend=-1))  # Runs of one thickness are one call.
+        for first, last in zip(starts, [*starts[1:], len(thickness)], strict=True):
+            cv2.polylines(fine, [points[first : last + 1]], False, 255, int(thickness[first]))
+        cv2.polylines(thin, [points // _FINE], False, 1, 1)
+    cover = cv2.resize(fine, (hw[1], hw[0]), interpolation=cv2.INTER_AREA)
+    return cover.astype(np.float32) / 255.0, (cover >= 128) | (thin > 0)
+
+
+def _expose(rng: np.random.Generator, image: FloatImage) -> RgbImage:
+    """Light falling unevenly, lens blur, exposure, noise and (half of the time) JPEG."""
+    size = image.shape[0]
+    slope = rng.normal(0.0, 0.12, 2)
+    ramp = np.linspace(-1, 1, size, dtype=np.float32)
+    light = 1.0 + np.float32(slope[0]) * ramp[:, None] + np.float32(slope[1]) * ramp[None, :]
+    image = image * (np.clip(light, 0.5, 1.5) * np.float32(np.exp(rng.normal(0.0, 0.25))))[..., None]
+    if rng.random() < 0.8:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.0)), np.float32)
+    noise = rng.standard_normal(image.shape[:2], dtype=np.float32) * np.float32(rng.uniform(0.0, 0.03))
+    out = np.clip((image + noise[..., None]) * 255.0 + 0.5, 0, 255).astype(np.uint8)
+    if rng.random() < 0.5:
+        quality = int(rng.integers(45, 96))
+        _, coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        out = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+    return out

@@ -1,0 +1,304 @@
+"""Things that look like cracks and are none: joints, bricks, formwork, markings, stains, shadows, cables.
+
+Each function changes an image of reflected light in place, (H, W, 3) float32, 0 to 1. Sizes are in
+millimetres through ``px_per_mm``. None of them ever enters a crack mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fissura.synth.textures import FloatImage, cell_noise, octave_noise
+
+_FINE = 4  # Strokes are drawn this much larger and averaged down: quarter-pixel widths, smooth edges.
+
+
+def stroke(hw: tuple[int, int], lines_rc: list[npt.NDArray[np.float64]], width_px: float) -> FloatImage:
+    """Coverage of polylines of one width, shape (H, W), 0 to 1. Points are (row, column) in pixels."""
+    canvas = np.zeros((hw[0] * _FINE, hw[1] * _FINE), np.uint8)
+    thickness = max(int(round(width_px * _FINE)), 1)
+    for line in lines_rc:
+        points = np.rint(line[:, ::-1] * _FINE).clip(-30000, 30000).astype(np.int32)
+        cv2.polylines(canvas, [points], isClosed=False, color=255, thickness=thickness)
+    small = cv2.resize(canvas, (hw[1], hw[0]), interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32) / 255.0
+
+
+def _darken(image: FloatImage, cover: FloatImage, depth: float) -> None:
+    image *= (1.0 - np.float32(depth) * cover)[..., None]
+
+
+def _blend(image: FloatImage, cover: FloatImage, colour: npt.ArrayLike) -> None:
+    image += cover[..., None] * (np.asarray(colour, np.float32) - image)
+
+
+def _long_line(rng: np.random.Generator, hw: tuple[int, int], angle: float, offset_px: float) -> npt.NDArray[np.float64]:
+    """A straight line through the whole image, ``offset_px`` beside the centre, shape (2, 2)."""
+    direction = np.array([np.sin(angle), np.cos(angle)])
+    normal = np.array([direction[1], -direction[0]])
+    centre = np.array(hw) / 2 + offset_px * normal
+    reach = float(np.hypot(*hw))
+    return np.stack([centre - reach * direction, centre + reach * direction])
+
+
+def _angle(rng: np.random.Generator) -> float:
+    """Mostly level or upright with some lean, sometimes anything: how people hold cameras."""
+    if rng.random() < 0.3:
+        return float(rng.uniform(0, np.pi))
+    return float(rng.integers(2) * np.pi / 2 + rng.normal(0, 0.06))
+
+
+def _ragged(rng: np.random.Generator, cover: FloatImage, px: float) -> FloatImage:
+    """Let a line fade in places, so that evenness alone does not give it away."""
+    fade = 0.5 + 0.5 * cell_noise(rng, (cover.shape[0], cover.shape[1]), (px, px))
+    return np.asarray(cover * np.clip(0.55 + 0.5 * fade, 0.1, 1.0), dtype=np.float32)
+
+
+def joint(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """One to three straight joints of even width, dark, sealed or with light edges; sometimes crossing."""
+    hw = (image.shape[0], image.shape[1])
+    angle = _angle(rng)
+    width = max(rng.uniform(2, 18) * px_per_mm, rng.uniform(0.8, 1.6))
+    lines = [_long_line(rng, hw, angle, rng.uniform(-0.4, 0.4) * min(hw)) for _ in range(int(rng.integers(1, 3)))]
+    if rng.random() < 0.35:
+        lines.append(_long_line(rng, hw, angle + np.pi / 2, rng.uniform(-0.4, 0.4) * min(hw)))
+    if rng.random() < 0.35:
+        edge = stroke(hw, lines, width * 2 + 2)
+        image *= (1.0 + np.float32(rng.uniform(-0.12, 0.2)) * edge)[..., None]
+    cover = stroke(hw, lines, width)
+    if rng.random() < 0.5:
+        cover = _ragged(rng, cover, rng.uniform(6, 60))
+    if rng.random() < 0.25:
+        _blend(image, cover, rng.uniform(0.05, 0.9) * np.ones(3))  # A sealant of its own colour.
+    else:
+        _darken(image, cover, rng.uniform(0.15, 0.9))
+
+
+def masonry(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Bricks, blocks or tiles: own tone for each, joints lighter or darker, running bond or grid."""
+    h, w = image.shape[:2]
+    px = px_per_mm
+    unit_h = max(rng.choice([65.0, 100.0, 150.0, 200.0, 300.0]) * px, 9.0)
+    unit_w = unit_h * rng.choice([1.0, 1.5, 2.0, 3.2])
+    joint_px = max(rng.uniform(2, 14) * px, rng.uniform(0.9, 1.8))
+    angle, bond = _angle(rng), rng.choice([0.0, 0.5, 0.33])
+    rows = np.arange(h, dtype=np.float32)[:, None] - h / 2 + np.float32(rng.uniform(0, 400))
+    columns = np.arange(w, dtype=np.float32)[None, :] - w / 2 + np.float32(rng.uniform(0, 400))
+    v = np.float32(np.cos(angle)) * rows - np.float32(np.sin(angle)) * columns
+    u = np.float32(np.sin(angle)) * rows + np.float32(np.cos(angle)) * columns
+    # Hand-laid units wander a little; factory tiles do not.
+    wobble = np.float32(rng.choice([0.0, 0.25, 0.6])) * joint_px
+    v = v + wobble * cell_noise(rng, (h, w), (unit_h, unit_h))
+    course = np.floor(v / unit_h)
+    u = u + np.float32(bond * unit_w) * np.mod(course, 2) + wobble * cell_noise(rng, (h, w), (unit_h, unit_h))
+    piece = np.floor(u / unit_w)
+    to_edge = np.minimum.reduce([v - course * unit_h, (course + 1) * unit_h - v,
+                                 u - piece * unit_w, (piece + 1) * unit_w - u])  # fmt: skip
+    cover = np.clip(joint_px / 2 - to_edge + 0.5, 0, 1).astype(np.float32)
+    tones = rng.normal(0, rng.uniform(0, 0.15), 997).astype(np.float32)
+    index = (course * 131 + piece * 17).astype(np.int64) % 997
+    image *= (1.0 + tones[index])[..., None]
+    if rng.random() < 0.4:
+        image *= np.array([1.25, 0.85, 0.7], np.float32) ** np.float32(rng.uniform(0.3, 1.2))  # Brick red.
+    if rng.random() < 0.45:
+        _blend(image, cover * np.float32(rng.uniform(0.4, 1.0)), rng.uniform(0.45, 0.9) * np.array([1, 0.98, 0.94]))
+    else:
+        _darken(image, cover, rng.uniform(0.2, 0.85))
+
+
+def formwork(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Prints of boards or panels: faint parallel lines, boards of different tone, tie holes."""
+    hw = (image.shape[0], image.shape[1])
+    angle = _angle(rng)
+    spacing = max(rng.choice([80.0, 120.0, 200.0, 500.0]) * px_per_mm, 14.0)
+    reach = float(np.hypot(*hw)) / 2
+    offsets = np.arange(-reach + rng.uniform(0, spacing), reach, spacing)
+    lines = [_long_line(rng, hw, angle + rng.normal(0, 0.004), float(o)) for o in offsets]
+    cover = stroke(hw, lines, max(rng.uniform(1, 5) * px_per_mm, rng.uniform(0.6, 1.4)))
+    cover = _ragged(rng, cover, rng.uniform(5, 40))
+    sign = rng.choice([1.0, 1.0, -0.5])  # Fins of paste catch light, gaps hold shadow.
+    _darken(image, cover, float(sign * rng.uniform(0.08, 0.5)))
+    if rng.random() < 0.6:
+        rows = np.arange(hw[0], dtype=np.float32)[:, None] - hw[0] / 2
+        columns = np.arange(hw[1], dtype=np.float32)[None, :] - hw[1] / 2
+        across = np.float32(np.cos(angle)) * rows - np.float32(np.sin(angle)) * columns
+        tones = rng.normal(1, rng.uniform(0.01, 0.07), len(offsets) + 2).astype(np.float32)
+        image *= tones[np.searchsorted(offsets, -across)][..., None]
+    if rng.random() < 0.4:
+        for _ in range(int(rng.integers(1, 4))):
+            _dot(image, rng.uniform(0, hw[0]), rng.uniform(0, hw[1]), max(12 * px_per_mm, 1.5), rng.uniform(0.3, 0.8))
+
+
+def _dot(image: FloatImage, row: float, column: float, radius_px: float, depth: float) -> None:
+    canvas = np.zeros(image.shape[:2], np.uint8)
+    cv2.circle(canvas, (int(column * 16), int(row * 16)), int(radius_px * 16), 255, -1, cv2.LINE_AA, 4)
+    _darken(image, canvas.astype(np.float32) / 255.0, depth)
+
+
+def marking(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Road paint, white or yellow, worn where the noise says so."""
+    hw = (image.shape[0], image.shape[1])
+    angle = _angle(rng)
+    width = max(rng.choice([100.0, 150.0, 300.0]) * px_per_mm, 5.0)
+    line = _long_line(rng, hw, angle, rng.uniform(-0.45, 0.45) * min(hw))
+    if rng.random() < 0.4:
+        line[0] = line.mean(axis=0) + rng.normal(0, 0.2, 2) * np.array(hw)  # A dash that starts in the picture.
+    cover = stroke(hw, [line], width)
+    wear = octave_noise(rng, hw, [1.0, 3.0, 12.0], [1.0, 1.0, 1.0])
+    cover *= np.clip(rng.uniform(0.5, 2.5) + wear * rng.uniform(0.3, 1.2), 0.0, 1.0)
+    colour = np.array([1, 0.98, 0.94]) if rng.random() < 0.7 else np.array([0.95, 0.75, 0.2])
+    _blend(image, cover * np.float32(rng.uniform(0.6, 0.95)), colour * rng.uniform(0.65, 0.95))
+
+
+def stain(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Damp, oil or rust patches with soft or sharp borders, or streaks running down."""
+    hw = (image.shape[0], image.shape[1])
+    scale = rng.uniform(0.1, 0.6) * max(hw)
+    streaks = rng.random() < 0.4
+    stretch = (rng.uniform(4, 12), 0.25) if streaks else (1.0, 1.0)
+    weights = [1.0, rng.uniform(0.2, 0.7), rng.uniform(0.05, 0.4), rng.uniform(0.0, 0.2)]
+    field = octave_noise(rng, hw, [scale, scale / 3, scale / 9, scale / 27], weights, stretch=stretch)
+    hardness = np.exp(rng.uniform(np.log(1.0), np.log(25.0)))
+    cover = np.clip((field - rng.uniform(0.2, 1.0)) * hardness, 0, 1).astype(np.float32)
+    if rng.random() < 0.3:  # A drying rim: the border is darker than the middle, a thin curved line.
+        cover = np.asarray(cover - 0.7 * cv2.GaussianBlur(cover, (0, 0), max(2.0, scale / 25)), np.float32).clip(0, 1)
+    depth = rng.uniform(0.08, 0.5) * (1.0 if rng.random() < 0.8 else -0.5)
+    colour = rng.choice([0.0, 0.0, 1.0]) * rng.uniform(0.1, 0.5) * np.array([-0.6, 0.1, 0.6])  # Rust or grey.
+    image *= 1.0 - cover[..., None] * (depth * (1.0 + colour)).astype(np.float32)
+
+
+def shadow(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """A cast shadow with a straight edge, or of twigs and railings: darker and bluer, softly bordered."""
+    hw = (image.shape[0], image.shape[1])
+    soft = rng.uniform(0.8, 6.0)
+    if rng.random() < 0.6:
+        angle, reach = rng.uniform(0, np.pi), float(np.hypot(*hw))
+        wide = rng.choice([rng.uniform(0.05, 0.4), 2.0]) * min(hw)
+        line = _long_line(rng, hw, angle, rng.uniform(-0.5, 0.5) * min(hw) + wide / 2 * (wide > reach))
+        cover = stroke(hw, [line], wide)
+    else:
+        start, turn = rng.uniform(0, 1, 2) * np.array(hw), rng.uniform(0, 2 * np.pi)
+        lines = [_smooth_curve(rng, start, turn + rng.normal(0, 0.5), rng.uniform(0.4, 1.2) * max(hw), 0.4)
+                 for _ in range(int(rng.integers(1, 5)))]  # fmt: skip
+        cover = stroke(hw, lines, rng.uniform(2.0, 9.0))
+        soft = max(soft, 1.6)
+    cover = np.asarray(cv2.GaussianBlur(cover, (0, 0), soft), np.float32)
+    image *= 1.0 - cover[..., None] * (rng.uniform(0.2, 0.65) * np.array([1.05, 1.0, 0.9])).astype(np.float32)
+
+
+def _smooth_curve(
+    rng: np.random.Generator, start: npt.NDArray[np.float64], heading: float, length: float, bend: float
+) -> npt.NDArray[np.float64]:
+    """A curve whose direction changes slowly, shape (40, 2): cables, twigs, hoses. Cracks are never so smooth."""
+    knots = rng.normal(0, bend, 4)
+    turns = heading + np.interp(np.linspace(0, 3, 40), np.arange(4), np.cumsum(knots))
+    step = length / 39
+    return start + np.cumsum(step * np.stack([np.sin(turns), np.cos(turns)], axis=1), axis=0)
+
+
+def cable(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """A cable, hose or wire: even width, smooth, with its own shadow and a highlight."""
+    hw = (image.shape[0], image.shape[1])
+    start = rng.uniform(0, 1, 2) * np.array(hw)
+    heading = rng.uniform(0, 2 * np.pi)
+    bend = rng.uniform(0.0, 0.6)
+    line = np.concatenate([
+        _smooth_curve(rng, start, heading + np.pi, 1.3 * max(hw), bend)[::-1],
+        _smooth_curve(rng, start, heading, 1.3 * max(hw), bend),
+    ])  # fmt: skip
+    width = max(rng.uniform(3, 25) * px_per_mm, rng.uniform(1.0, 2.5))
+    offset = rng.uniform(0.5, 1.5) * width * np.array([1.0, 0.6])
+    _darken(image, np.asarray(cv2.GaussianBlur(stroke(hw, [line + offset], width), (0, 0), 1 + width / 4), np.float32),
+            rng.uniform(0.1, 0.5))  # fmt: skip
+    _blend(image, stroke(hw, [line], width), rng.uniform(0.03, 0.5) * (1 + rng.uniform(-0.4, 0.6, 3)))
+    if width > 2:
+        _blend(image, stroke(hw, [line - 0.2 * width], width * 0.3) * np.float32(0.4), [0.85, 0.85, 0.85])
+
+
+def grooves(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Saw-cut, tined or broomed surface: many narrow parallel lines."""
+    hw = (image.shape[0], image.shape[1])
+    angle = _angle(rng)
+    spacing = max(rng.uniform(10, 40) * px_per_mm, rng.uniform(4, 9))
+    reach = float(np.hypot(*hw)) / 2
+    jitter = rng.choice([0.0, 0.15]) * spacing
+    offsets = np.arange(-reach, reach, spacing)
+    lines = [_long_line(rng, hw, angle + rng.normal(0, 0.003), float(o + rng.normal(0, jitter))) for o in offsets]
+    cover = _ragged(rng, stroke(hw, lines, max(rng.uniform(0.15, 0.4) * spacing, 0.7)), rng.uniform(8, 50))
+    _darken(image, cover, rng.uniform(0.1, 0.6))
+
+
+def vegetation(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Grass blades, stalks and straw: short tapered strokes, green to brown, in a tuft."""
+    hw = (image.shape[0], image.shape[1])
+    root = rng.uniform(0, 1, 2) * np.array(hw)
+    colour = np.array([0.25, 0.42, 0.12]) if rng.random() < 0.6 else np.array([0.55, 0.47, 0.3])
+    for _ in range(int(rng.integers(2, 6))):
+        count = int(rng.integers(2, 10))
+        length = rng.uniform(0.06, 0.35) * max(hw)
+        lines = [_smooth_curve(rng, root + rng.normal(0, 0.06, 2) * hw, rng.uniform(0, 2 * np.pi), length, 0.35)
+                 for _ in range(count)]  # fmt: skip
+        cover = stroke(hw, lines, max(rng.uniform(1.0, 5.0) * px_per_mm, rng.uniform(0.7, 2.0)))
+        _blend(image, cover, colour * rng.uniform(0.3, 1.5) * (1 + rng.normal(0, 0.1, 3)))
+
+
+def scratches(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Scratches, tyre marks and trowel arcs: nearly straight, lighter or darker, fading at the ends."""
+    hw = (image.shape[0], image.shape[1])
+    heading, bend = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.15)
+    for _ in range(int(rng.integers(1, 5))):
+        start = rng.uniform(-0.2, 1.0, 2) * np.array(hw)
+        line = _smooth_curve(rng, start, heading + rng.normal(0, 0.1), rng.uniform(0.2, 1.0) * max(hw), bend)
+        cover = _ragged(rng, stroke(hw, [line], rng.uniform(0.6, 2.5)), rng.uniform(5, 40))
+        _darken(image, cover, rng.uniform(-0.35, 0.35))
+
+
+def debris(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Pebbles and leaves with a small shadow."""
+    hw = (image.shape[0], image.shape[1])
+    for _ in range(int(rng.integers(1, 8))):
+        centre = rng.uniform(0, 1, 2) * np.array(hw)
+        radius = max(rng.uniform(3, 25) * px_per_mm, 1.5)
+        turn, flat = rng.uniform(0, 180), rng.uniform(0.25, 1.0)
+        tone = rng.uniform(0.1, 0.8) * (1 + rng.uniform(-0.3, 0.3, 3))
+        for shift, shade in ((0.35, True), (0.0, False)):
+            canvas = np.zeros(hw, np.uint8)
+            middle = ((centre[1] + shift * radius) * 16, (centre[0] + shift * radius) * 16)
+            axes = (int(radius * 16), int(radius * flat * 16))
+            cv2.ellipse(canvas, (int(middle[0]), int(middle[1])), axes, turn, 0, 360, 255, -1, cv2.LINE_AA, 4)
+            cover = canvas.astype(np.float32) / 255.0
+            if shade:
+                _darken(image, cover, 0.5)
+            else:
+                _blend(image, cover, tone)
+
+
+def tar_seal(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """A crack sealed with bitumen: a wide, smooth, black band. Treated, so not a crack any more."""
+    hw = (image.shape[0], image.shape[1])
+    start = np.array([rng.uniform(0, hw[0]), -10.0])
+    line = _smooth_curve(rng, start, rng.normal(0, 0.3), 1.6 * hw[1], 0.3)
+    cover = stroke(hw, [line], max(rng.uniform(30, 70) * px_per_mm, 4.0))
+    _blend(image, cover * np.float32(0.85), rng.uniform(0.06, 0.14) * np.ones(3))
+
+
+Distractor = Callable[[np.random.Generator, FloatImage, float], None]
+
+HARD_NEGATIVES: dict[str, tuple[Distractor, float]] = {
+    "joint": (joint, 3.0),
+    "masonry": (masonry, 2.0),
+    "formwork": (formwork, 2.5),
+    "marking": (marking, 1.0),
+    "stain": (stain, 2.0),
+    "shadow": (shadow, 2.0),
+    "cable": (cable, 1.0),
+    "grooves": (grooves, 1.0),
+    "vegetation": (vegetation, 0.8),
+    "scratches": (scratches, 1.2),
+    "debris": (debris, 0.8),
+}
+"""Name to function and relative frequency in training crops."""
