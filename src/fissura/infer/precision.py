@@ -1,0 +1,83 @@
+"""Which arithmetic a CPU is fast at, and which file of a model goes with it."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import cast, get_args
+
+from fissura.errors import ModelError, SettingsError
+from fissura.infer.backend import Precision
+from fissura.infer.onnx_metadata import read_card
+
+_INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm", "asimddp"}
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+def int8_sibling(path: Path) -> Path:
+    """Where the int8 file of a model lies: ``fast.onnx`` has ``fast.int8.onnx`` beside it."""
+    return path.with_suffix(".int8.onnx")
+
+
+def choose_precision(path: Path, engine: str, precision: str | None) -> tuple[Path, Precision]:
+    """Pick the file and the arithmetic for a model.
+
+    Args:
+        path: The model's fp32 file, or an int8 file.
+        engine: Name of the engine; only OpenVINO runs bf16.
+        precision: ``fp32``, ``bf16`` or ``int8``; None or ``auto`` takes the fastest that this CPU is good at,
+            that the card allows and that there is a file for.
+    Raises:
+        SettingsError: No such precision.
+        ModelError: The file cannot run so, or is no model.
+    """
+    if precision not in (None, "auto", *get_args(Precision)):
+        raise SettingsError(f"unknown precision '{precision}'; choose auto, {', '.join(get_args(Precision))}")
+    card = read_card(path)
+    sibling = int8_sibling(path)
+    int8_file = path if card.precision == "int8" else sibling if sibling.is_file() else None
+    if precision in (None, "auto"):
+        if engine == "torch":
+            return path, "fp32"
+        if card.precision == "int8" or (
+            int8_file is not None and "int8" in read_card(int8_file).allowed_precisions and "int8" in fast_precisions()
+        ):
+            return int8_file or path, "int8"
+        bf16 = engine == "openvino" and "bf16" in card.allowed_precisions and "bf16" in fast_precisions()
+        return path, "bf16" if bf16 else "fp32"
+    if precision == "int8":
+        if int8_file is None:
+            raise ModelError(f"there is no int8 file {sibling}; make one with 'fissura export --int8' or use fp32")
+        return int8_file, "int8"
+    if card.precision == "int8":
+        raise ModelError(f"{path} is an int8 file and cannot run in {precision}; name the fp32 file it was made from")
+    return path, cast(Precision, precision)
+
+
+@cache
+def fast_precisions() -> frozenset[Precision]:
+    """Precisions that this CPU has instructions for, fp32 always among them."""
+    found: set[Precision] = {"fp32"}
+    flags = _cpu_flags()
+    if flags is None:
+        import openvino as ov
+
+        capabilities = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        found |= {name for name in ("bf16", "int8") if name.upper() in capabilities}  # type: ignore[arg-type]
+    else:
+        found |= {"int8"} if flags & _INT8_FLAGS else set()
+        found |= {"bf16"} if flags & _BF16_FLAGS else set()
+    return frozenset(found)
+
+
+def _cpu_flags() -> set[str] | None:
+    """CPU flags on Linux, None elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return set(value.split())
+    return None
