@@ -18,6 +18,7 @@ from fissura.types import BoolMask, RgbImage
 
 _SURFACES = (asphalt, concrete, plain)
 _FINE = 4
+_VISIBLE = 0.07
 
 
 def render_training_crop(
@@ -30,8 +31,9 @@ def render_training_crop(
         size: Side in pixels, at least 32.
         crack_probability: Chance that the crop holds cracks, 0 to 1. Distractors come in both kinds.
     Returns:
-        Image (S, S, 3) uint8 RGB and mask (S, S). Crack pixels are those at least half covered, and
-        those the centreline runs through.
+        Image (S, S, 3) uint8 RGB and mask (S, S). Crack pixels are those at least half covered and
+        those the centreline runs through, less those where the crack takes under `_VISIBLE` of the light:
+        a network cannot learn what is not in the picture.
     Raises:
         SettingsError: ``size`` or ``crack_probability`` is out of range.
     """
@@ -86,7 +88,8 @@ def _draw_cracks(rng: np.random.Generator, image: FloatImage) -> BoolMask:
     tint = 1.0 + rng.normal(0.0, 0.06, 3).astype(np.float32)
     alpha = np.clip(cover * fill * np.float32(depth), 0.0, 0.97)
     image *= 1.0 - alpha[..., None] * tint.clip(0.8, 1.03)
-    return mask
+    strongest = cv2.dilate(alpha.astype(np.float32), np.ones((3, 3), np.uint8))
+    return np.asarray(mask & (strongest >= _VISIBLE), dtype=np.bool_)
 
 
 def _cover(cracks: list[CrackVector], hw: tuple[int, int]) -> tuple[FloatImage, BoolMask]:
@@ -110,7 +113,10 @@ def _expose(rng: np.random.Generator, image: FloatImage) -> RgbImage:
     slope = rng.normal(0.0, 0.12, 2)
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
     light = 1.0 + np.float32(slope[0]) * ramp[:, None] + np.float32(slope[1]) * ramp[None, :]
-    image = image * (np.clip(light, 0.5, 1.5) * np.float32(np.exp(rng.normal(0.0, 0.25))))[..., None]
+    # Cameras meter: the mean lands in the middle of the scale, rarely in black or white.
+    mean = float(image.mean())
+    gain = float(np.clip(mean * np.exp(rng.normal(0.0, 0.25)), 0.12, 0.68)) / max(mean, 1e-3)
+    image = image * (np.clip(light, 0.5, 1.5) * np.float32(gain))[..., None]
     if rng.random() < 0.8:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.0)), np.float32)
     noise = rng.standard_normal(image.shape[:2], dtype=np.float32) * np.float32(rng.uniform(0.0, 0.03))

@@ -20,9 +20,9 @@ _FINE = 4  # Strokes are drawn this much larger and averaged down: quarter-pixel
 def stroke(hw: tuple[int, int], lines_rc: list[npt.NDArray[np.float64]], width_px: float) -> FloatImage:
     """Coverage of polylines of one width, shape (H, W), 0 to 1. Points are (row, column) in pixels."""
     canvas = np.zeros((hw[0] * _FINE, hw[1] * _FINE), np.uint8)
-    thickness = max(int(round(width_px * _FINE)), 1)
+    thickness = min(max(round(width_px * _FINE), 1), 32000)  # OpenCV refuses more than 32767.
     for line in lines_rc:
-        points = np.rint(line[:, ::-1] * _FINE).clip(-30000, 30000).astype(np.int32)
+        points = np.rint(line[:, ::-1] * _FINE).astype(np.int32)
         cv2.polylines(canvas, [points], isClosed=False, color=255, thickness=thickness)
     small = cv2.resize(canvas, (hw[1], hw[0]), interpolation=cv2.INTER_AREA)
     return small.astype(np.float32) / 255.0

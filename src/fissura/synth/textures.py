@@ -68,8 +68,8 @@ def grains(rng: np.random.Generator, hw: tuple[int, int], size_px: float) -> Flo
 
 
 def _averaging(size_px: float) -> float:
-    """Contrast that a grain keeps: 1 when larger than a pixel, falling with its area below."""
-    return float(min(1.0, size_px) ** 1.0)
+    """Contrast that a grain keeps: 1 from one pixel up; below, a pixel averages 1/size squared of them."""
+    return min(1.0, size_px)
 
 
 def _tint(rng: np.random.Generator, strength: float) -> FloatImage:
@@ -80,7 +80,7 @@ def _tint(rng: np.random.Generator, strength: float) -> FloatImage:
 
 def _to_colour(rng: np.random.Generator, grey: FloatImage, variation: FloatImage, strength: float) -> FloatImage:
     """Grey field to RGB with one overall tint and a second one that follows ``variation``."""
-    shift = _tint(rng, strength * 0.6) - 1.0
+    shift = _tint(rng, min(strength * 0.5, 0.03)) - 1.0
     colour = grey[..., None] * _tint(rng, strength)
     colour *= 1.0 + np.clip(variation, -2.5, 2.5)[..., None] * shift
     return np.asarray(colour, dtype=np.float32)
