@@ -1,0 +1,96 @@
+"""Networks, one file each, and the one place that builds, saves and loads them.
+
+Needs the extra ``fissura[train]`` (torch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from fissura.errors import ModelError
+from fissura.nets.hacnet_v2 import HACNetV2, HACNetV2Config
+from fissura.spec import ModelCard
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "hacnet_v2": lambda **options: HACNetV2(HACNetV2Config(**options)),
+}
+
+
+def build(architecture: str, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """A network with fresh weights.
+
+    Args:
+        architecture: A key of `NETWORKS`.
+        options: Its configuration, as in the model card's ``architecture_options``.
+    Raises:
+        ModelError: Unknown architecture, or options it does not take.
+    """
+    if architecture not in NETWORKS:
+        raise ModelError(f"unknown architecture {architecture!r}; known: {', '.join(sorted(NETWORKS))}")
+    try:
+        return NETWORKS[architecture](**(options or {}))
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"architecture_options of {architecture}: {error}") from error
+
+
+def parameter_count(net: nn.Module) -> int:
+    """Number of trainable numbers."""
+    return sum(p.numel() for p in net.parameters())
+
+
+def save_weights(path: Path, net: nn.Module, card: ModelCard) -> None:
+    """Write a network's weights as safetensors, with its card in the metadata."""
+    state = {name: tensor.detach().contiguous().cpu() for name, tensor in net.state_dict().items()}
+    save_file(state, str(path), metadata=card.to_metadata())
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
+    """Tensors and card of a safetensors file.
+
+    Raises:
+        ModelError: The file is missing, no safetensors, or has no card.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is no safetensors file: {error}") from error
+    return state, ModelCard.from_metadata(metadata, source=str(path))
+
+
+def load_weights(path: Path) -> tuple[nn.Module, ModelCard]:
+    """A network in evaluation mode with its weights, and its card.
+
+    Raises:
+        ModelError: The file cannot be used, or its tensors do not fit its architecture.
+    """
+    state, card = read_weights(path)
+    net = build(card.architecture, card.architecture_options)
+    load_state(net, state, source=str(path))
+    return net.eval(), card
+
+
+def load_state(net: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+    """Strictly load tensors; nothing may be missing, left over or of another shape."""
+    try:
+        net.load_state_dict(dict(state), strict=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if len(str(error).splitlines()) > 1 else str(error)
+        raise ModelError(f"the weights in {source} do not fit the network: {first}") from error
+
+
+def normalise(images: Tensor, card: ModelCard) -> Tensor:
+    """Values 0 to 1, shape (B, 3, H, W), to what the network sees."""
+    mean = torch.tensor(card.mean, device=images.device).view(1, 3, 1, 1)
+    std = torch.tensor(card.std, device=images.device).view(1, 3, 1, 1)
+    return (images - mean) / std

@@ -1,0 +1,133 @@
+"""Folders of ``images/`` and ``masks/``, paired by stem, never by order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from fissura.errors import DataError
+from fissura.types import BoolMask
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and the mask of the same stem."""
+
+    stem: str
+    image: Path
+    mask: Path
+
+
+def find_pairs(folder: Path) -> list[Pair]:
+    """Pairs of one data set, sorted by stem.
+
+    Args:
+        folder: Holds ``images/`` and ``masks/``.
+    Raises:
+        DataError: A folder is missing or empty, a stem occurs twice, or a file has no partner
+            (the first such stems are named).
+    """
+    for name in ("images", "masks"):
+        if not (folder / name).is_dir():
+            raise DataError(f"{folder} has no folder '{name}'; a data set is a folder with images/ and masks/")
+    images, masks = _by_stem(folder / "images"), _by_stem(folder / "masks")
+    if not images:
+        raise DataError(f"{folder / 'images'} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    lonely = [(images.keys() - masks.keys(), "image", "mask"), (masks.keys() - images.keys(), "mask", "image")]
+    for stems, have, need in lonely:
+        if stems:
+            shown = ", ".join(sorted(stems)[:5])
+            raise DataError(
+                f"{folder}: {len(stems)} {have}(s) without a {need} of the same stem: {shown}"
+                f"{' …' if len(stems) > 5 else ''}; rename or remove them"
+            )
+    return [Pair(stem, images[stem], masks[stem]) for stem in sorted(images)]
+
+
+def find_sets(root: Path) -> dict[str, Path]:
+    """All data sets at or below a folder, by their path relative to it ('.' is the folder itself).
+
+    Raises:
+        DataError: There is none.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder")
+    found = {
+        folder.parent.relative_to(root).as_posix(): folder.parent
+        for folder in sorted(root.rglob("images"))
+        if folder.is_dir() and (folder.parent / "masks").is_dir()
+    }
+    if not found:
+        raise DataError(f"{root} holds no data set: neither it nor a folder below it has images/ and masks/")
+    return found
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+            continue
+        if path.stem in found:
+            raise DataError(f"{folder}: '{found[path.stem].name}' and '{path.name}' share a stem; keep one of them")
+        found[path.stem] = path
+    return found
+
+
+def read_mask(path: Path, *, size_hw: tuple[int, int] | None = None) -> BoolMask:
+    """Read a crack mask, whatever way it is written.
+
+    Recognised: 1-bit; grey 0/1; grey 0/255 (also softened by resizing or JPEG: 128 and above is crack);
+    16-bit (above half of the largest value); palette (indices 0/1, else by the colours); RGB(A)
+    (any channel 128 and above, transparent is background).
+
+    Args:
+        path: Image file.
+        size_hw: Height and width it must have.
+    Returns:
+        Shape (H, W), True is crack.
+    Raises:
+        DataError: The file cannot be read, or has another size.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            mask = _crack_pixels(image)
+    except (UnidentifiedImageError, OSError, ValueError) as error:
+        raise DataError(f"cannot read the mask {path}: {error}") from error
+    if size_hw is not None and mask.shape != size_hw:
+        raise DataError(
+            f"the mask {path} is {mask.shape[1]}×{mask.shape[0]} but its image is "
+            f"{size_hw[1]}×{size_hw[0]} (width × height); they must be equal"
+        )
+    return mask
+
+
+def _crack_pixels(image: Image.Image) -> BoolMask:
+    if image.mode == "P":
+        indices = np.asarray(image)
+        if indices.max(initial=0) <= 1:
+            return indices > 0
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    if image.mode in ("RGBA", "LA", "PA"):
+        rgba = np.asarray(image.convert("RGBA"))
+        return _bright(rgba[..., :3].max(axis=2)) & (rgba[..., 3] >= 128)
+    values = np.asarray(image)
+    if values.dtype == np.bool_:
+        return values
+    if values.ndim == 3:
+        values = values.max(axis=2)
+    return _bright(values)
+
+
+def _bright(values: npt.NDArray[np.generic]) -> BoolMask:
+    top = float(values.max(initial=0))  # type: ignore[call-overload]
+    if top <= 1.0:
+        return np.asarray(values > 0)  # type: ignore[operator]
+    limit = 128.0 if top <= 255.0 else (top + 1.0) / 2.0
+    return np.asarray(values >= limit)  # type: ignore[operator]

@@ -1,0 +1,115 @@
+"""Training crops: a map from an index to a sample, the same on every machine and after every resume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from skimage.morphology import skeletonize
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from fissura.data.pairs import find_pairs, read_mask
+from fissura.errors import DataError
+from fissura.synth.crops import render_training_crop
+from fissura.train.augment import CropGeometry, cut_crop, photograph
+from fissura.train.config import SetConfig, TrainConfig
+from fissura.types import BoolMask, RgbImage
+
+
+@dataclass(frozen=True)
+class LoadedSet:
+    """A training set in memory."""
+
+    config: SetConfig
+    images: list[RgbImage]
+    masks: list[BoolMask]
+
+
+def read_training_set(config: SetConfig, data_root: Path) -> LoadedSet:
+    """Decode all pairs of a set.
+
+    Raises:
+        DataError: A file cannot be read, or sizes differ; the file is named.
+    """
+    images, masks = [], []
+    for pair in find_pairs(data_root / config.folder):
+        image = read_rgb(pair.image)
+        mask = read_mask(pair.mask, size_hw=image.shape[:2])
+        if config.dilate:
+            kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * config.dilate + 1,) * 2)
+            mask = cv2.dilate(mask.astype(np.uint8), kernel) > 0
+        images.append(image)
+        masks.append(mask)
+    return LoadedSet(config, images, masks)
+
+
+def read_rgb(path: Path) -> RgbImage:
+    """An 8-bit training photograph, orientation applied. Raises DataError."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(f"cannot read the image {path}: {error}") from error
+
+
+class CropDataset(Dataset[dict[str, Tensor]]):
+    """Sample ``i`` depends on (seed, i) and the data alone.
+
+    Each sample: ``image`` uint8 (3, T, T), ``truth`` and ``tube`` uint8 (1, T, T).
+    """
+
+    def __init__(self, sets: Sequence[LoadedSet], config: TrainConfig) -> None:
+        self.sets = list(sets)
+        self.config = config
+        weights = np.array([s.config.weight for s in sets])
+        self.share = np.cumsum(weights / weights.sum())
+
+    def __len__(self) -> int:
+        return self.config.steps * self.config.batch
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng((self.config.seed, index))
+        tile = self.config.tile
+        if rng.random() < self.config.synthetic:
+            image, truth = render_training_crop(rng, tile, crack_probability=0.5)
+        else:
+            chosen = self.sets[min(int(np.searchsorted(self.share, rng.random())), len(self.sets) - 1)]
+            k = int(rng.integers(len(chosen.images)))
+            geometry = CropGeometry(scale=chosen.config.scale)
+            image, truth = cut_crop(rng, chosen.images[k], chosen.masks[k], tile, geometry)
+        image = photograph(rng, image)
+        tube = cv2.dilate(skeletonize(truth).astype(np.uint8), np.ones((3, 3), np.uint8))
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            "truth": torch.from_numpy(truth.astype(np.uint8)[None]),
+            "tube": torch.from_numpy((tube * truth)[None]),
+        }
+
+
+class ResumableSampler(Sampler[int]):
+    """Indices in order, starting anywhere: the order is already random inside the samples."""
+
+    def __init__(self, length: int, start: int = 0) -> None:
+        self.length, self.start = length, start
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.length))
+
+    def __len__(self) -> int:
+        return self.length - self.start
+
+
+def to_float(batch: dict[str, Tensor]) -> dict[str, Any]:
+    """uint8 images to 0 to 1, masks to 0 or 1, as float32."""
+    return {
+        "image": batch["image"].float().div_(255.0),
+        "truth": batch["truth"].float(),
+        "tube": batch["tube"].float(),
+    }

@@ -1,0 +1,55 @@
+"""BCE, Dice and skeleton recall, averaged over all supervised depths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the three terms; each term is 0 (perfect) to about 1."""
+
+    bce: float = 1.0
+    dice: float = 1.0
+    skeleton: float = 0.5
+
+
+def dice_loss(probability: Tensor, truth: Tensor) -> Tensor:
+    """1 - Dice over the whole batch, all of shape (B, 1, H, W).
+
+    Pooled over the batch, not per image: per image, a single false pixel on a crack-free image costs
+    as much as a missed crack, and the network learns to stay silent.
+    """
+    overlap = (probability * truth).sum()
+    return 1.0 - (2.0 * overlap + 1.0) / (probability.sum() + truth.sum() + 1.0)
+
+
+def skeleton_recall_loss(probability: Tensor, tube: Tensor) -> Tensor:
+    """1 - recall on the truth's skeleton, thickened to a narrow tube (Kirchhoff et al., ECCV 2024).
+
+    A thin crack counts as much as a wide one of equal length, which Dice alone does not do.
+    """
+    return 1.0 - ((probability * tube).sum() + 1.0) / (tube.sum() + 1.0)
+
+
+def crack_loss(logits: list[Tensor], truth: Tensor, tube: Tensor, weights: LossWeights) -> dict[str, Tensor]:
+    """Terms and total, the depths weighted equally.
+
+    Args:
+        logits: Maps of shape (B, 1, H, W).
+        truth: 0 or 1, shape (B, 1, H, W).
+        tube: Skeleton tube, 0 or 1, shape (B, 1, H, W).
+    Returns:
+        ``bce``, ``dice``, ``skeleton`` (unweighted means over depths) and ``total``.
+    """
+    maps = [o.float() for o in logits]
+    bce = torch.stack([F.binary_cross_entropy_with_logits(o, truth) for o in maps]).mean()
+    probabilities = [torch.sigmoid(o) for o in maps]
+    dice = torch.stack([dice_loss(p, truth) for p in probabilities]).mean()
+    skeleton = torch.stack([skeleton_recall_loss(p, tube) for p in probabilities]).mean()
+    total = weights.bce * bce + weights.dice * dice + weights.skeleton * skeleton
+    return {"bce": bce, "dice": dice, "skeleton": skeleton, "total": total}
