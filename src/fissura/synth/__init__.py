@@ -6,13 +6,13 @@ Torch-free; numpy and OpenCV only. Every picture is repeated exactly by its seed
 from fissura.synth.camera import NadirCamera
 from fissura.synth.cracks import CrackVector, coverage_map, crack_mask
 from fissura.synth.crops import render_training_crop
-from fissura.synth.photo import Placement, write_photo
+from fissura.synth.photo import Geotag, write_photo
 from fissura.synth.scene import SyntheticScene, render_scene
 
 __all__ = [
     "CrackVector",
+    "Geotag",
     "NadirCamera",
-    "Placement",
     "SyntheticScene",
     "coverage_map",
     "crack_mask",

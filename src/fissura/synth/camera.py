@@ -72,4 +72,4 @@ class NadirCamera:
             # Photon noise grows with the square root of the light; mid grey is the reference.
             noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(self.noise)
             image = image + noise * np.sqrt(np.clip(image, 0.02, 1.0) / 0.5)
-        return np.clip(image * 255.0 + 0.5, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(image * 255.0 + 0.5, 0, 255), np.uint8)

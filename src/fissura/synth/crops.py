@@ -21,9 +21,7 @@ _FINE = 4
 _VISIBLE = 0.07
 
 
-def render_training_crop(
-    rng: np.random.Generator, size: int, *, crack_probability: float
-) -> tuple[RgbImage, BoolMask]:
+def render_training_crop(rng: np.random.Generator, size: int, *, crack_probability: float) -> tuple[RgbImage, BoolMask]:
     """One crop and its exact mask.
 
     Args:

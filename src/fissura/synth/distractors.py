@@ -20,12 +20,22 @@ _FINE = 4  # Strokes are drawn this much larger and averaged down: quarter-pixel
 def stroke(hw: tuple[int, int], lines_rc: list[npt.NDArray[np.float64]], width_px: float) -> FloatImage:
     """Coverage of polylines of one width, shape (H, W), 0 to 1. Points are (row, column) in pixels."""
     canvas = np.zeros((hw[0] * _FINE, hw[1] * _FINE), np.uint8)
-    thickness = min(max(round(width_px * _FINE), 1), 32000)  # OpenCV refuses more than 32767.
+    thickness = max(round(width_px * _FINE), 1)
     for line in lines_rc:
         points = np.rint(line[:, ::-1] * _FINE).astype(np.int32)
         cv2.polylines(canvas, [points], isClosed=False, color=255, thickness=thickness)
     small = cv2.resize(canvas, (hw[1], hw[0]), interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32) / 255.0
+    return np.asarray(small, np.float32) / np.float32(255.0)
+
+
+def _band(hw: tuple[int, int], line_rc: npt.NDArray[np.float64], width_px: float) -> FloatImage:
+    """Coverage of a straight band with square ends around a line of two points, shape (H, W), 0 to 1."""
+    along = line_rc[1] - line_rc[0]
+    side = np.array([-along[1], along[0]]) * (width_px / 2 / max(float(np.hypot(*along)), 1e-9))
+    corners = np.stack([line_rc[0] + side, line_rc[1] + side, line_rc[1] - side, line_rc[0] - side])
+    canvas = np.zeros(hw, np.uint8)
+    cv2.fillPoly(canvas, [np.rint(corners[:, ::-1] * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return canvas.astype(np.float32) / 255.0
 
 
 def _darken(image: FloatImage, cover: FloatImage, depth: float) -> None:
@@ -36,7 +46,9 @@ def _blend(image: FloatImage, cover: FloatImage, colour: npt.ArrayLike) -> None:
     image += cover[..., None] * (np.asarray(colour, np.float32) - image)
 
 
-def _long_line(rng: np.random.Generator, hw: tuple[int, int], angle: float, offset_px: float) -> npt.NDArray[np.float64]:
+def _long_line(
+    rng: np.random.Generator, hw: tuple[int, int], angle: float, offset_px: float
+) -> npt.NDArray[np.float64]:
     """A straight line through the whole image, ``offset_px`` beside the centre, shape (2, 2)."""
     direction = np.array([np.sin(angle), np.cos(angle)])
     normal = np.array([direction[1], -direction[0]])
@@ -147,7 +159,7 @@ def marking(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> No
     line = _long_line(rng, hw, angle, rng.uniform(-0.45, 0.45) * min(hw))
     if rng.random() < 0.4:
         line[0] = line.mean(axis=0) + rng.normal(0, 0.2, 2) * np.array(hw)  # A dash that starts in the picture.
-    cover = stroke(hw, [line], width)
+    cover = _band(hw, line, width)
     wear = octave_noise(rng, hw, [1.0, 3.0, 12.0], [1.0, 1.0, 1.0])
     cover *= np.clip(rng.uniform(0.5, 2.5) + wear * rng.uniform(0.3, 1.2), 0.0, 1.0)
     colour = np.array([1, 0.98, 0.94]) if rng.random() < 0.7 else np.array([0.95, 0.75, 0.2])
@@ -179,7 +191,7 @@ def shadow(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> Non
         angle, reach = rng.uniform(0, np.pi), float(np.hypot(*hw))
         wide = rng.choice([rng.uniform(0.05, 0.4), 2.0]) * min(hw)
         line = _long_line(rng, hw, angle, rng.uniform(-0.5, 0.5) * min(hw) + wide / 2 * (wide > reach))
-        cover = stroke(hw, [line], wide)
+        cover = _band(hw, line, wide)
     else:
         start, turn = rng.uniform(0, 1, 2) * np.array(hw), rng.uniform(0, 2 * np.pi)
         lines = [_smooth_curve(rng, start, turn + rng.normal(0, 0.5), rng.uniform(0.4, 1.2) * max(hw), 0.4)

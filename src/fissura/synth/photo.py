@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
-from fissura.errors import GeometryError, OutputError
+from fissura.errors import GeometryError
+from fissura.imaging.write import write_bytes
 from fissura.synth.scene import SyntheticScene
 
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
  <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
   <rdf:Description rdf:about="synthetic" xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/"
-   drone-dji:AbsoluteAltitude="{absolute:+.2f}" drone-dji:RelativeAltitude="{relative:+.2f}"
+   drone-dji:AbsoluteAltitude="{absolute:+.3f}" drone-dji:RelativeAltitude="{relative:+.3f}"
    drone-dji:GpsLatitude="{latitude:.8f}" drone-dji:GpsLongitude="{longitude:.8f}"
    drone-dji:GimbalRollDegree="+0.00" drone-dji:GimbalYawDegree="{yaw:+.2f}" drone-dji:GimbalPitchDegree="-90.00"
    drone-dji:FlightRollDegree="+0.00" drone-dji:FlightYawDegree="{yaw:+.2f}" drone-dji:FlightPitchDegree="+0.00"/>
@@ -26,7 +25,7 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 
 @dataclass(frozen=True)
-class Placement:
+class Geotag:
     """Where and when a picture was taken.
 
     Attributes:
@@ -57,7 +56,7 @@ def write_photo(
     *,
     latitude_deg: float,
     longitude_deg: float,
-    placement: Placement | None = None,
+    geotag: Geotag | None = None,
     make: str = "fissura",
     model: str = "synthetic nadir camera",
     quality: int = 92,
@@ -69,7 +68,7 @@ def write_photo(
         scene: The picture; height, focal length and sensor come from its camera.
         latitude_deg: WGS84 latitude of the picture's centre.
         longitude_deg: WGS84 longitude of the picture's centre.
-        placement: Yaw, height and time; its own position is replaced by the two above.
+        geotag: Yaw, height and time; its own position is replaced by the two above.
         make: EXIF maker.
         model: EXIF camera model.
         quality: JPEG quality, 1 to 95.
@@ -77,20 +76,18 @@ def write_photo(
         GeometryError: The position is not on the globe.
         OutputError: The file cannot be written.
     """
-    from dataclasses import replace
-
-    base = placement or Placement(0.0, 0.0)
-    where = replace(base, latitude_deg=latitude_deg, longitude_deg=longitude_deg)
     from PIL import Image
 
+    base = geotag or Geotag(0.0, 0.0)
+    where = replace(base, latitude_deg=latitude_deg, longitude_deg=longitude_deg)
     buffer = BytesIO()
     Image.fromarray(scene.rgb).save(
         buffer, "JPEG", quality=quality, subsampling=0, exif=_exif(scene, where, make, model), xmp=_xmp(scene, where)
     )
-    _write_whole(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
-def _xmp(scene: SyntheticScene, where: Placement) -> bytes:
+def _xmp(scene: SyntheticScene, where: Geotag) -> bytes:
     height = scene.camera.height_m
     return _XMP.format(
         absolute=where.ground_m + height, relative=height, yaw=where.yaw_deg,
@@ -98,7 +95,7 @@ def _xmp(scene: SyntheticScene, where: Placement) -> bytes:
     ).encode()  # fmt: skip
 
 
-def _exif(scene: SyntheticScene, where: Placement, make: str, model: str) -> bytes:
+def _exif(scene: SyntheticScene, where: Geotag, make: str, model: str) -> bytes:
     from PIL import ExifTags, Image
     from PIL.TiffImagePlugin import IFDRational
 
@@ -146,19 +143,3 @@ def _sexagesimal(angle_deg: float) -> tuple[object, object, object]:
     minutes, seconds = divmod(ticks, 60 * 100_000)
     degrees, minutes = divmod(minutes, 60)
     return IFDRational(degrees, 1), IFDRational(minutes, 1), IFDRational(seconds, 100_000)
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"cannot write {path}: {reason}; choose a folder that can be written to") from error

@@ -80,7 +80,7 @@ def _tint(rng: np.random.Generator, strength: float) -> FloatImage:
 
 def _to_colour(rng: np.random.Generator, grey: FloatImage, variation: FloatImage, strength: float) -> FloatImage:
     """Grey field to RGB with one overall tint and a second one that follows ``variation``."""
-    shift = _tint(rng, min(strength * 0.5, 0.03)) - 1.0
+    shift = _tint(rng, min(strength * 0.3, 0.012)) - 1.0
     colour = grey[..., None] * _tint(rng, strength)
     colour *= 1.0 + np.clip(variation, -2.5, 2.5)[..., None] * shift
     return np.asarray(colour, dtype=np.float32)

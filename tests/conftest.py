@@ -1,0 +1,29 @@
+"""Fixtures for all tests. ``tests`` is on the path, so `data.make_data` and `support` can also be imported."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def make_data() -> ModuleType:
+    """The module `tests/data/make_data.py`: ``make_data.geotiff(tmp_path / "a.tif")`` and its like."""
+    from data import make_data as module
+
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file that finds dark lines, without any training."""
+    from support.tiny_model import make_tiny_onnx
+
+    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+    make_tiny_onnx(path)
+    return path

@@ -1,0 +1,57 @@
+"""Training crops: repeatable, in range, cracks darker than what surrounds them, negatives without cracks."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from fissura.errors import SettingsError
+from fissura.synth import render_training_crop
+
+
+def test_same_generator_state_same_crop() -> None:
+    first, again = (render_training_crop(np.random.default_rng(7), 96, crack_probability=1.0) for _ in range(2))
+    assert (first[0] == again[0]).all()
+    assert (first[1] == again[1]).all()
+
+
+@pytest.mark.parametrize("size", [32, 65, 256])
+def test_shapes_and_types(size: int) -> None:
+    rgb, mask = render_training_crop(np.random.default_rng(0), size, crack_probability=1.0)
+    assert rgb.shape == (size, size, 3)
+    assert rgb.dtype == np.uint8
+    assert mask.shape == (size, size)
+    assert mask.dtype == np.bool_
+
+
+def test_negatives_hold_no_crack_and_positives_nearly_always_do() -> None:
+    rng = np.random.default_rng(1)
+    assert not any(render_training_crop(rng, 128, crack_probability=0.0)[1].any() for _ in range(25))
+    found = [render_training_crop(rng, 128, crack_probability=1.0)[1].any() for _ in range(40)]
+    assert np.mean(found) > 0.8
+
+
+def test_cracks_are_thin_and_darker_than_their_surroundings() -> None:
+    rng = np.random.default_rng(2)
+    darker, widths = [], []
+    for _ in range(40):
+        rgb, mask = render_training_crop(rng, 128, crack_probability=1.0)
+        if mask.sum() < 60:
+            continue
+        grey = rgb.mean(axis=2)
+        kernel = np.ones((9, 9), np.uint8)
+        around = cv2.dilate(mask.astype(np.uint8), kernel).astype(bool) & ~cv2.dilate(
+            mask.astype(np.uint8), np.ones((5, 5), np.uint8)
+        ).astype(bool)
+        darker.append(grey[mask].mean() < grey[around].mean())
+        widths.append(2 * cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)[mask].mean())
+    assert np.mean(darker) > 0.95
+    assert np.median(widths) < 4.0
+
+
+def test_wrong_arguments_are_named() -> None:
+    with pytest.raises(SettingsError, match="size is 8"):
+        render_training_crop(np.random.default_rng(0), 8, crack_probability=0.5)
+    with pytest.raises(SettingsError, match="crack_probability"):
+        render_training_crop(np.random.default_rng(0), 64, crack_probability=1.5)
