@@ -105,6 +105,7 @@ class ModelCard(BaseModel):
             "class_names": {str(i): name for i, name in enumerate(self.classes)},
             "resolution": round(gsd_cm, 3),
             "tiles_size": self.tile,
+            "tile_size": self.tile,  # what Deepness reads; its documentation and GeoDeep's say tiles_size
             "tiles_overlap": round(100 * self.overlap / self.tile),
             "standardization_mean": [0.0, 0.0, 0.0],
             "standardization_std": [1.0, 1.0, 1.0],

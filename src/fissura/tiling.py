@@ -227,7 +227,7 @@ class _RowSource:
         start, tile, width = self._rows.starts[self._next_row], self._rows.tile, self._cols.length
         self._advance(max(start, 0), min(max(start, 0) + tile, self._rows.length))
         rgb, valid = self._rgb, self._valid
-        if start < 0:
+        if self._rows.length < tile:
             picked = reflect_indices(start, start + tile, self._rows.length)
             rgb, valid = rgb[picked], valid[picked]
         if width < tile:

@@ -11,6 +11,7 @@ from fissura.infer.backend import Precision
 from fissura.infer.onnx_metadata import read_card
 
 _INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm", "asimddp"}
+_OPTIONAL: tuple[Precision, ...] = ("bf16", "int8")
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
@@ -33,12 +34,15 @@ def choose_precision(path: Path, engine: str, precision: str | None) -> tuple[Pa
     """
     if precision not in (None, "auto", *get_args(Precision)):
         raise SettingsError(f"unknown precision '{precision}'; choose auto, {', '.join(get_args(Precision))}")
+    if engine == "torch":
+        # It reads the safetensors file beside the graph, or one that has no graph yet.
+        if precision not in (None, "auto", "fp32"):
+            raise SettingsError(f"engine torch runs in fp32 only, not in {precision}; leave out the precision")
+        return path, "fp32"
     card = read_card(path)
     sibling = int8_sibling(path)
     int8_file = path if card.precision == "int8" else sibling if sibling.is_file() else None
     if precision in (None, "auto"):
-        if engine == "torch":
-            return path, "fp32"
         if card.precision == "int8" or (
             int8_file is not None and "int8" in read_card(int8_file).allowed_precisions and "int8" in fast_precisions()
         ):
@@ -63,7 +67,7 @@ def fast_precisions() -> frozenset[Precision]:
         import openvino as ov
 
         capabilities = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        found |= {name for name in ("bf16", "int8") if name.upper() in capabilities}  # type: ignore[arg-type]
+        found |= {name for name in _OPTIONAL if name.upper() in capabilities}
     else:
         found |= {"int8"} if flags & _INT8_FLAGS else set()
         found |= {"bf16"} if flags & _BF16_FLAGS else set()

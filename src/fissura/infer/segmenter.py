@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -54,6 +55,7 @@ class Segmenter:
 
     @property
     def card(self) -> ModelCard:
+        """The model's card."""
         return self.backend.card
 
     def probability(self, rgb: RgbImage, *, valid: BoolMask | None = None, scale: float = 1.0) -> Probability:
@@ -74,18 +76,22 @@ class Segmenter:
             raise GeometryError(f"scale is {scale}; give a factor above 0, for example 0.5 or 2")
         height, width = rgb.shape[:2]
         size_hw = max(round(height * scale), 1), max(round(width * scale), 1)
-        seen_valid = valid
-        if size_hw != (height, width):
-            rgb = _resized(rgb, size_hw, smooth=scale > 1)
-            if valid is not None:
-                # A pixel that mixes content and collar is collar.
-                seen_valid = _resized(valid.astype(np.float32), size_hw, smooth=False) > 0.999
-        out = blend(rgb, self.backend.predict_tiles, tile=self.card.tile, overlap=self.card.overlap, valid=seen_valid)
-        if size_hw != (height, width):
-            out = np.clip(_resized(out, (height, width), smooth=scale < 1), 0.0, 1.0)
-            if valid is not None:
-                out[~valid] = 0
-        return out
+        if size_hw == (height, width):
+            return self._blend(rgb, valid)
+        seen_valid = None
+        if valid is not None:
+            # A pixel that mixes content and collar is collar.
+            seen_valid = _resized(valid.astype(np.float32), size_hw, smooth=False) > 0.999
+        seen = np.asarray(_resized(rgb, size_hw, smooth=scale > 1), np.uint8)
+        out = _resized(self._blend(seen, seen_valid), (height, width), smooth=scale < 1)
+        probability: Probability = np.clip(out, 0.0, 1.0, dtype=np.float32)
+        if valid is not None:
+            probability[~valid] = 0
+        return probability
+
+    def _blend(self, rgb: RgbImage, valid: BoolMask | None) -> Probability:
+        predict = self.backend.predict_tiles
+        return blend(rgb, predict, tile=self.card.tile, overlap=self.card.overlap, valid=valid)
 
     def iter_bands(self, read_rows: ReadRows, height: int, width: int) -> Iterator[tuple[int, Probability]]:
         """Crack probability of an image too large to hold, in bands of rows from top to bottom.
@@ -156,9 +162,7 @@ def _check_image(rgb: RgbImage, valid: BoolMask | None) -> None:
         )
 
 
-def _resized(
-    array: npt.NDArray[np.uint8] | npt.NDArray[np.float32], size_hw: tuple[int, int], *, smooth: bool
-) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
+def _resized(array: npt.NDArray[Any], size_hw: tuple[int, int], *, smooth: bool) -> npt.NDArray[Any]:
     """Resize: cubic where it grows (`smooth`), area average where it shrinks, so that thin lines stay."""
     method = cv2.INTER_CUBIC if smooth else cv2.INTER_AREA
-    return cv2.resize(array, (size_hw[1], size_hw[0]), interpolation=method)
+    return np.asarray(cv2.resize(array, (size_hw[1], size_hw[0]), interpolation=method))

@@ -29,6 +29,7 @@ class ShippedModel:
 
     @property
     def name(self) -> str:
+        """What ``--model`` takes."""
         return self.onnx.stem
 
     @property
@@ -52,7 +53,7 @@ def list_models(folder: Path | None = None) -> list[ShippedModel]:
         ModelError: A file in the store is damaged.
     """
     folder = folder or weights_folder()
-    return [_describe(path) for path in sorted(folder.glob("*.onnx")) if not path.name.endswith(".int8.onnx")]
+    return [describe_file(path) for path in sorted(folder.glob("*.onnx")) if not path.name.endswith(".int8.onnx")]
 
 
 def find_model(name: str, folder: Path | None = None) -> ShippedModel:
@@ -67,7 +68,7 @@ def find_model(name: str, folder: Path | None = None) -> ShippedModel:
         raise ModelError(
             f"there is no model '{name}'; shipped: {', '.join(names) or 'none'}; or give the path of an .onnx file"
         )
-    return _describe(path)
+    return describe_file(path)
 
 
 def verify_model(model: ShippedModel) -> None:
@@ -91,7 +92,9 @@ def verify_model(model: ShippedModel) -> None:
             raise ModelError(f"{model.int8_onnx} and {model.onnx} differ in {', '.join(differing)}; export both again")
 
 
-def _describe(path: Path) -> ShippedModel:
+def describe_file(path: Path) -> ShippedModel:
+    """An ONNX file with what lies beside it. Raises ModelError."""
+
     def beside(candidate: Path) -> Path | None:
         return candidate if candidate.is_file() else None
 
