@@ -24,6 +24,7 @@ from fissura.spec import ModelCard, TrainingSet
 from fissura.train.config import TrainConfig
 from fissura.train.dataset import CropDataset, LoadedSet, ResumableSampler, read_training_set
 from fissura.train.module import CrackModule
+from fissura.train.validate import Validation
 
 Say = Callable[[str], None]
 
@@ -47,6 +48,7 @@ def train(config: TrainConfig, out: Path, *, say: Say = print, quiet: bool = Fal
     resume = _claim_folder(config, out)
     sets = _read_sets(config, say)
     card = make_card(config, sets)
+    torch.manual_seed(config.seed)
     module = CrackModule(config, card)
     if config.init and resume is None:
         _initialise(module, config.init, say)
@@ -61,8 +63,7 @@ def train(config: TrainConfig, out: Path, *, say: Say = print, quiet: bool = Fal
         num_workers=config.workers,
         persistent_workers=config.workers > 0,
     )
-    trainer = _make_trainer(config, out, quiet=quiet)
-    torch.manual_seed(config.seed)
+    trainer = _make_trainer(config, out, say, quiet=quiet)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
         trainer.fit(module, loader, ckpt_path=resume, weights_only=False)
@@ -163,12 +164,13 @@ def _initialise(module: CrackModule, init: str, say: Say) -> None:
     say(f"starting from {card.name} {card.version}")
 
 
-def _make_trainer(config: TrainConfig, out: Path, *, quiet: bool) -> L.Trainer:
+def _make_trainer(config: TrainConfig, out: Path, say: Say, *, quiet: bool) -> L.Trainer:
     checkpoint = ModelCheckpoint(
         dirpath=out / "checkpoints", filename="last", every_n_train_steps=config.checkpoint_every,
         save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=False,
     )  # fmt: skip
-    callbacks: list[Callback] = [checkpoint, _PlainProgress(quiet)]
+    # Validation comes before the checkpoint, so that a run stopped while validating repeats the validation.
+    callbacks: list[Callback] = [Validation(config, say), checkpoint, _PlainProgress(quiet)]
     if not quiet:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     return L.Trainer(

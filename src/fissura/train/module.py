@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from fissura.nets import build, normalise
-from fissura.spec import ModelCard
+from fissura.spec import CARD_KEY, ModelCard
 from fissura.train.config import TrainConfig
 from fissura.train.dataset import to_float
 from fissura.train.losses import LossWeights, crack_loss
@@ -55,8 +55,18 @@ class CrackModule(L.LightningModule):
         self.log("loss", terms["total"].detach(), prog_bar=True, logger=False)
         return terms["total"]
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        # Here and not at the batch's end: callbacks, the checkpoint among them, come before the module then.
         self.averaged.update_parameters(self.net)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # So that `fissura export` can make a model file of any checkpoint.
+        checkpoint[CARD_KEY] = self.card.model_dump_json()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # With its card, a checkpoint alone is enough for `fissura export`.
+        checkpoint[CARD_KEY] = self.card.model_dump_json()
 
     def configure_optimizers(self) -> Any:
         c = self.config

@@ -1,0 +1,207 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fissura.data.pairs import Pair
+from fissura.errors import DataError, ModelError, SettingsError
+from fissura.nets import load_weights
+from fissura.train.augment import CropGeometry, cut_crop, photograph
+from fissura.train.config import TrainConfig, read_config
+from fissura.train.dataset import CropDataset, LoadedSet
+from fissura.train.loop import strictest_terms, train
+from fissura.train.losses import LossWeights, crack_loss, dice_loss, skeleton_recall_loss
+from fissura.train.module import rate_factor
+from fissura.train.validate import spread
+
+
+@pytest.fixture
+def data_root(tmp_path):
+    """A set of six photographs of a dark line on bright ground."""
+    rng = np.random.default_rng(0)
+    for folder in ("set/images", "set/masks"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    for i in range(6):
+        truth = np.zeros((90, 110), np.uint8)
+        truth[:, 20 + 10 * i : 23 + 10 * i] = 255
+        grey = np.where(truth > 0, 60, 170) + rng.normal(0, 8, truth.shape)
+        Image.fromarray(np.repeat(grey[..., None], 3, 2).clip(0, 255).astype(np.uint8)).save(
+            tmp_path / "data" / "set" / "images" / f"{i}.png"
+        )
+        Image.fromarray(truth).save(tmp_path / "data" / "set" / "masks" / f"{i}.png")
+    return tmp_path / "data"
+
+
+def _config(data_root, **changes):
+    settings = {
+        "name": "tiny", "data_root": str(data_root), "train": [{"folder": "set", "terms": "MIT"}],
+        "validate_on": ["set"], "validation_limit": 2, "architecture_options": {"variant": "unshuffled", "width": 4},
+        "tile": 64, "overlap": 16, "batch": 2, "steps": 6, "warmup_steps": 2, "checkpoint_every": 3,
+        "validate_every": 6, "workers": 0, "synthetic": 0.3, "accelerator": "cpu", "precision": "fp32",
+    }  # fmt: skip
+    return TrainConfig.model_validate(settings | changes)
+
+
+def test_interrupted_run_ends_with_the_same_weights(data_root, tmp_path, monkeypatch):
+    config = _config(data_root)
+    whole = train(config, tmp_path / "whole", say=lambda _: None, quiet=True)
+
+    class Unplugged(Exception):
+        pass
+
+    sample = CropDataset.__getitem__
+
+    def unplugged_later(self, index):
+        if index == 10:
+            raise Unplugged
+        return sample(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CropDataset, "__getitem__", unplugged_later)
+        with pytest.raises(Unplugged):
+            train(config, tmp_path / "cut", say=lambda _: None, quiet=True)
+    lines = []
+    resumed = train(config, tmp_path / "cut", say=lines.append, quiet=True)
+    assert "resuming at step 3 of 6" in lines
+    a, b = (load_weights(path)[0].state_dict() for path in (whole, resumed))
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_training_learns_and_records_where_it_comes_from(data_root, tmp_path):
+    lines = []
+    config = _config(data_root, steps=40, learning_rate=0.01, synthetic=0.0, validate_every=40, ema=0.9,
+                     architecture_options={"variant": "unshuffled", "width": 8})  # fmt: skip
+    path = train(config, tmp_path / "run", say=lines.append, quiet=True)
+    net, card = load_weights(path)
+    assert [s.name for s in card.training_sets] == ["set"]
+    assert card.training_sets[0].images == 6
+    assert card.strictest_terms == "MIT"
+    watched = next(line for line in lines if "validation mean" in line or "mean F1" in line)
+    assert "set F1@2px" in watched
+    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+    image = np.full((1, 3, 64, 64), 170 / 255, np.float32)
+    image[..., 30:33] = 60 / 255
+    with torch.inference_mode():
+        p = torch.sigmoid(net((torch.from_numpy(image) - 0.5) / 0.25)[-1])[0, 0]
+    assert p[8:56, 31].mean() > p[8:56, :20].mean() + 0.2
+
+
+def test_fine_tuning_starts_from_given_weights(data_root, tmp_path):
+    first = train(_config(data_root), tmp_path / "a", say=lambda _: None, quiet=True)
+    tuned = _config(data_root, init=str(first), steps=1, learning_rate=1e-12, warmup_steps=0, weight_decay=0.0)
+    second = train(tuned, tmp_path / "b", say=lambda _: None, quiet=True)
+    a, b = (load_weights(path)[0].state_dict()["stem_full.a.weight"] for path in (first, second))
+    torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
+    with pytest.raises(ModelError, match="no-such-model"):
+        train(_config(data_root, init="no-such-model"), tmp_path / "c", say=lambda _: None, quiet=True)
+
+
+def test_folder_of_another_run_is_refused_and_more_steps_are_not(data_root, tmp_path):
+    train(_config(data_root), tmp_path / "run", say=lambda _: None, quiet=True)
+    with pytest.raises(SettingsError, match=r"other settings \(seed differ\)"):
+        train(_config(data_root, seed=7), tmp_path / "run", say=lambda _: None, quiet=True)
+    lines = []
+    train(_config(data_root, steps=8), tmp_path / "run", say=lines.append, quiet=True)
+    assert "resuming at step 6 of 8" in lines
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["steps"] == 8
+
+
+def test_a_sample_depends_on_seed_and_index_alone(data_root):
+    rng = np.random.default_rng(1)
+    loaded = LoadedSet(
+        _config(data_root).train[0],
+        [rng.integers(0, 256, (90, 110, 3), dtype=np.uint8)],
+        [rng.random((90, 110)) > 0.95],
+    )
+    config = _config(data_root)
+    forwards, backwards = CropDataset([loaded], config), CropDataset([loaded], config)
+    a, b = [forwards[i] for i in range(6)], [backwards[i] for i in reversed(range(6))][::-1]
+    assert all(torch.equal(x[k], y[k]) for x, y in zip(a, b, strict=True) for k in x)
+    assert not torch.equal(a[0]["image"], a[1]["image"])
+    assert all(x["image"].shape == (3, 64, 64) and x["truth"].shape == x["tube"].shape == (1, 64, 64) for x in a)
+    assert all((x["tube"] <= x["truth"]).all() for x in a)
+
+
+@pytest.mark.parametrize("shape_hw", [(40, 200), (64, 64), (300, 90)], ids=str)
+def test_crop_and_truth_move_together(shape_hw):
+    """On a picture that is its own mask, the two must agree after any cut."""
+    rng = np.random.default_rng(2)
+    mask = np.zeros(shape_hw, bool)
+    mask[shape_hw[0] // 2 - 4 : shape_hw[0] // 2 + 4] = True
+    image = np.repeat((mask * 255).astype(np.uint8)[..., None], 3, axis=2)
+    for _ in range(25):
+        crop, truth = cut_crop(rng, image, mask, 64, CropGeometry(scale=(0.6, 1.6), rotate=0.5))
+        assert crop.shape == (64, 64, 3)
+        assert truth.shape == (64, 64)
+        assert ((crop[..., 0] >= 128) != truth).mean() < 0.06
+
+
+def test_one_pixel_line_survives_shrinking():
+    rng = np.random.default_rng(3)
+    mask = np.zeros((128, 128), bool)
+    mask[64] = True
+    image = np.full((128, 128, 3), 200, np.uint8)
+    _, truth = cut_crop(rng, image, mask, 64, CropGeometry(scale=(0.5, 0.5), rotate=0.0, on_crack=1.0))
+    assert truth.any(axis=0).all() or truth.any(axis=1).all()
+
+
+def test_photograph_keeps_shape_and_changes_light():
+    rng = np.random.default_rng(4)
+    image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    outputs = [photograph(rng, image) for _ in range(30)]
+    assert all(o.shape == image.shape and o.dtype == np.uint8 for o in outputs)
+    assert len({o.tobytes() for o in outputs}) > 20
+
+
+def test_losses_on_exact_cases():
+    truth = torch.zeros(1, 1, 4, 4)
+    truth[..., 1, :] = 1.0
+    assert dice_loss(truth, truth) == 0.0
+    assert dice_loss(1 - truth, truth) == pytest.approx(1 - 1 / 17)
+    half = truth.clone()
+    half[..., 1, :2] = 0
+    assert skeleton_recall_loss(half, truth) == pytest.approx(1 - 3 / 5)
+    logits = (truth * 2 - 1) * 20
+    terms = crack_loss([logits, logits], truth, truth, LossWeights(1.0, 1.0, 0.5))
+    assert float(terms["total"]) < 1e-3
+
+
+def test_rate_rises_stays_and_falls(data_root):
+    config = _config(data_root, steps=100, warmup_steps=10, decay_share=0.4)
+    assert [rate_factor(s, config) for s in (0, 9, 10, 60, 80, 100)] == pytest.approx([0.1, 1, 1, 1, 0.5, 0])
+
+
+def test_config_errors_name_the_key(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("name: x\ndata_root: .\ntrain: [{folder: set}]\nlerning_rate: 1\n")
+    with pytest.raises(SettingsError, match="lerning_rate"):
+        read_config(path)
+    path.write_text("name: x\ndata_root: ${NO_SUCH_VARIABLE}/x\ntrain: [{folder: set}]\n")
+    with pytest.raises(SettingsError, match="NO_SUCH_VARIABLE, which is not set"):
+        read_config(path)
+    path.write_text("just text")
+    with pytest.raises(SettingsError, match="must hold keys and values"):
+        read_config(path)
+    with pytest.raises(SettingsError, match="cannot read the config"):
+        read_config(tmp_path / "missing.yaml")
+
+
+def test_broken_training_data_is_named(data_root, tmp_path):
+    (data_root / "set" / "images" / "3.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"3\.png"):
+        train(_config(data_root), tmp_path / "run", say=lambda _: None, quiet=True)
+
+
+def test_strictest_terms():
+    assert strictest_terms(["MIT", "research use", "CC0-1.0"]) == "research use"
+    assert strictest_terms(["MIT", "something else"]) == "something else"
+    assert strictest_terms(["research", "non-commercial research only"]) == "non-commercial research only"
+
+
+def test_validation_pairs_are_evenly_spread(tmp_path):
+    pairs = [Pair(str(i), tmp_path, tmp_path) for i in range(100)]
+    assert [p.stem for p in spread(pairs, 3)] == ["0", "50", "99"]
+    assert spread(pairs[:2], 3) == pairs[:2]
