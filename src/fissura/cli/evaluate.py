@@ -47,14 +47,12 @@ def evaluate(
 
     Writes evaluation.json (all figures with their definitions), per_image.csv and worst_cases.png.
 
+    \b
     Examples:
-
-      fissura evaluate --data mine                      mine/images and mine/masks
-
-      fissura evaluate --data deepcrack/test --data cfd/test --out figures
-
-      fissura evaluate --model mine.onnx --data crack --threshold 0.4 --engine onnxruntime
-    """
+      fissura evaluate --data mine                             mine/images and mine/masks
+      fissura evaluate --data crack --out figures              all sets below crack/, each a row
+      fissura evaluate --data a/test --data b/test --model mine.onnx --threshold 0.4
+    """  # noqa: D301 - \b keeps the examples as they are
     with plain_errors(debug=debug):
         if threshold is not None and not 0 < threshold < 1:
             raise SettingsError(f"threshold is {threshold:g}; it must be above 0 and below 1, for example 0.5")
@@ -207,7 +205,7 @@ def _print_results(segmenter: Segmenter, results: Sequence[SetResult], origin: s
         alarms = sum(result.score.false_alarms for result in results)
         say(f"false alarms: {alarms} of {empty} images without crack have more than {FALSE_ALARM_PX} predicted pixels")
     if any(math.isnan(figures[name]) for _, figures in rows for name in (*_FIXED, *_CURVES)):
-        say("- : not defined (no crack in the truth, or no image without one) and left out of means")
+        say("- : not defined (no crack in the truth, or no image without); left out of means")
 
 
 def _cells(figures: Mapping[str, float], names: Sequence[str]) -> list[str]:

@@ -119,7 +119,7 @@ def _crack_pixels(image: Image.Image) -> BoolMask:
         return _bright(rgba[..., :3].max(axis=2)) & (rgba[..., 3] >= 128)
     values = np.asarray(image)
     if values.dtype == np.bool_:
-        return values
+        return np.asarray(values.view(np.uint8) > 0)  # Pillow's bools have bytes 0 and 255, on which skimage crashes
     if values.ndim == 3:
         values = values.max(axis=2)
     return _bright(values)

@@ -78,6 +78,7 @@ class CurveCounts:
 
     @classmethod
     def zero(cls) -> CurveCounts:
+        """Nothing counted yet."""
         nothing = np.zeros(len(THRESHOLDS), np.int64)
         return cls(nothing, nothing, nothing, 0)
 
@@ -94,11 +95,11 @@ class CurveCounts:
         )
 
 
-def check_probability(probability: npt.NDArray[np.floating], truth: BoolMask) -> Probability:
-    """A probability map fit for counting.
+def check_inputs(probability: npt.NDArray[np.floating], truth: BoolMask) -> tuple[Probability, BoolMask]:
+    """Make a probability map and its truth fit for counting.
 
     Returns:
-        float32, clipped to 0 to 1 (blending may overshoot by a rounding).
+        The probability as float32, clipped to 0 to 1 (blending may overshoot by a rounding), and the truth.
     Raises:
         GeometryError: Not two-dimensional, empty, of different shapes, or outside 0 to 1 (NaN included).
     """
@@ -112,7 +113,15 @@ def check_probability(probability: npt.NDArray[np.floating], truth: BoolMask) ->
     low, high = float(values.min()), float(values.max())
     if not (low >= -1e-3 and high <= 1 + 1e-3):
         raise GeometryError(f"probability runs from {low:g} to {high:g}; it must be 0 to 1, so apply the sigmoid first")
-    return values if low >= 0 and high <= 1 else values.clip(0, 1)
+    return values if low >= 0 and high <= 1 else values.clip(0, 1), _clean(truth)
+
+
+def _clean(mask: BoolMask) -> BoolMask:
+    """A writable copy whose bytes are 0 and 1.
+
+    NumPy arrays of Pillow's 1-bit images are read-only bools with bytes 0 and 255, on which skimage crashes.
+    """
+    return np.asarray(mask.view(np.uint8) != 0)
 
 
 def count_pixels(predicted: BoolMask, truth: BoolMask) -> PixelCounts:
@@ -137,7 +146,7 @@ def disk(radius_px: int) -> npt.NDArray[np.uint8]:
 
 def dilate(mask: BoolMask, kernel: npt.NDArray[np.uint8]) -> BoolMask:
     """Binary dilation; nothing enters from outside the image."""
-    return cv2.dilate(mask.view(np.uint8), kernel).view(np.bool_)
+    return np.asarray(cv2.dilate(mask.view(np.uint8), kernel), np.uint8).view(np.bool_)
 
 
 def count_near(predicted: BoolMask, truth: BoolMask, kernel: npt.NDArray[np.uint8]) -> MatchCounts:
@@ -191,7 +200,7 @@ def centreline(mask: BoolMask) -> BoolMask:
         return mask
     from skimage.morphology import skeletonize
 
-    return np.asarray(skeletonize(mask), np.bool_)  # type: ignore[no-untyped-call]
+    return np.asarray(skeletonize(_clean(mask)), np.bool_)
 
 
 def count_centrelines(predicted: BoolMask, truth: BoolMask) -> tuple[MatchCounts, MatchCounts]:

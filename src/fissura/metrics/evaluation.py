@@ -17,7 +17,9 @@ class ProbabilitySource(Protocol):
     """What `evaluate` needs of a `fissura.infer.Segmenter`."""
 
     @property
-    def threshold(self) -> float: ...
+    def threshold(self) -> float:
+        """Probability above which a pixel is crack."""
+        ...
 
     def probability(self, rgb: RgbImage, *, valid: BoolMask | None = None) -> Probability:
         """Crack probability of a whole image, shape (H, W)."""

@@ -16,7 +16,7 @@ from fissura.metrics.counts import (
     MatchCounts,
     PixelCounts,
     bin_probability,
-    check_probability,
+    check_inputs,
     count_centrelines,
     count_curve,
     count_curve_near,
@@ -48,18 +48,22 @@ class ImageScore:
 
     @property
     def has_crack(self) -> bool:
+        """Whether the truth has a crack pixel."""
         return self.pixels.tp + self.pixels.fn > 0
 
     @property
     def predicted_px(self) -> int:
+        """Pixels predicted as crack."""
         return self.pixels.tp + self.pixels.fp
 
     @property
     def is_false_alarm(self) -> bool:
+        """Whether there is no crack, but more than `FALSE_ALARM_PX` predicted pixels."""
         return not self.has_crack and self.predicted_px > FALSE_ALARM_PX
 
     @property
     def f1(self) -> float:
+        """F1 without tolerance at the fixed threshold."""
         return scores.f1(self.pixels.as_match())
 
 
@@ -108,7 +112,7 @@ class SetScore:
         Raises:
             GeometryError: Shapes differ, or the probability is outside 0 to 1. Nothing is counted then.
         """
-        values = check_probability(probability, truth)
+        values, truth = check_inputs(probability, truth)
         predicted = values > np.float32(self.threshold)
         kernel, bins = ellipse(self.tolerance_px), bin_probability(values)
         curve, curve_near = count_curve(bins, truth), count_curve_near(bins, truth, kernel)

@@ -52,6 +52,7 @@ class WorstCases:
 
     @property
     def per_set(self) -> int:
+        """Places of each set."""
         return max(1, self.places // max(1, self.sets))
 
     def add(self, set_name: str, item: EvaluatedImage, threshold: float) -> None:
