@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from fissura import __version__
 from fissura.metrics import scores
 from fissura.metrics.counts import MatchCounts
 from fissura.metrics.figures import mean_figures
@@ -19,7 +20,7 @@ from fissura.metrics.set_score import ImageScore, SetScore
 from fissura.spec import ModelCard
 
 _PACKAGES = (
-    "fissura", "numpy", "opencv-python-headless", "scikit-image", "pillow", "openvino", "onnxruntime", "torch",
+    "numpy", "opencv-python-headless", "scikit-image", "pillow", "openvino", "onnxruntime", "torch",
 )  # fmt: skip
 
 EMPTY_MASKS = (
@@ -120,7 +121,7 @@ def _cell(value: float | int) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    found = {"fissura": __version__}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
