@@ -18,7 +18,8 @@ shifted by some pixels costs more than most models differ by, which is why F1@2p
 
 def main() -> None:
     rows = describe_figures(SetScore(threshold=0.5, tolerance_px=2, centrelines=True))
-    table = "".join(f"| {name.replace('|', chr(92) + '|')} | {text.replace('|', chr(92) + '|')} |\n" for name, text in rows.items())
+    cells = ((name.replace("|", "\\|"), text.replace("|", "\\|")) for name, text in rows.items())
+    table = "".join(f"| {name} | {text} |\n" for name, text in cells)
     Path(__file__).with_name("METRICS.md").write_text(HEAD + table, encoding="utf-8")
 
 

@@ -2,8 +2,8 @@
 
     python runs/publish.py NAME RUN
 
-RUN holds ``test_int8/evaluation.json``, ``negatives_int8/evaluation.json`` and the same for fp32, as ``runs/NAME.sh`` leaves
-them. The accuracy figures are copied to ``benchmarks/results/accuracy_NAME.json``; speed is read from ``benchmarks/results``.
+RUN holds ``test_int8/evaluation.json``, ``negatives_int8/evaluation.json`` and the same for fp32, as ``runs/NAME.sh``
+leaves them. The accuracy figures are copied to ``benchmarks/results/accuracy_NAME.json``; speed is read from there.
 Nothing is typed by hand.
 """
 
@@ -103,7 +103,8 @@ def accuracy_text(accuracy: dict[str, Any]) -> str:
     lines += [
         f"| mean | | {mean} |",
         "",
-        f"False alarms: {alarms} of {images} crack-free test images ({alarms / images:.1%}) have more than 50 crack pixels. "
+        f"False alarms: {alarms} of {images} crack-free test images ({alarms / images:.1%}) have more than "
+        "50 crack pixels. "
         f"Measured {accuracy['date']}, commit {accuracy['commit']}, {accuracy['machine']}; script `runs/fast.sh`.",
     ]
     return "\n".join(lines)
@@ -124,7 +125,8 @@ def speed_text(speed: dict[str, Any]) -> str:
             f"| {row['name']} | {row['median_ms']:.1f} | {row['p95_ms']:.1f} | "
             f"{'' if ratio is None else f'{ratio:.1f}'} | {'' if f1 is None else f'{f1:.4f}'} |"
         )
-    lines += ["", f"Measured {speed['date'][:10]}, commit {speed['commit']}, {speed['machine']}; `benchmarks/speed.py`."]
+    origin = f"{speed['date'][:10]}, commit {speed['commit']}, {speed['machine']}"
+    lines += ["", f"Measured {origin}; `benchmarks/speed.py`."]
     return "\n".join(lines)
 
 
@@ -189,7 +191,8 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        lines = info.read_text().splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
         model = f"{names[0]}, {len(names)} cores" if names else model
     return model
 

@@ -22,7 +22,7 @@ MASKS = {
     "1-bit": Image.fromarray(TRUTH.astype(np.uint8) * 255).convert("1"),
     "16-bit": Image.fromarray(TRUTH.astype(np.uint16) * 65535),
     "palette 0/1": _palette(TRUTH, [(0, 0, 0), (128, 0, 0)]),
-    "palette by colour": _palette(TRUTH * 3 + 2, [(9, 9, 9), (9, 9, 9), (0, 0, 0), (9, 9, 9), (9, 9, 9), (255, 255, 255)]),
+    "palette by colour": _palette(TRUTH * 3 + 2, [(9, 9, 9)] * 2 + [(0, 0, 0)] + [(9, 9, 9)] * 2 + [(255, 255, 255)]),
     "RGB": Image.fromarray(np.repeat(TRUTH[..., None] * 255, 3, axis=2).astype(np.uint8)),
     "red on black": Image.fromarray(np.stack([TRUTH * 255, TRUTH * 0, TRUTH * 0], axis=2).astype(np.uint8)),
     "RGBA, transparent background": Image.fromarray(

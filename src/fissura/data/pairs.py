@@ -126,7 +126,7 @@ def _crack_pixels(image: Image.Image) -> BoolMask:
 
 
 def _bright(values: npt.NDArray[np.generic]) -> BoolMask:
-    top = float(values.max(initial=0))  # type: ignore[call-overload]
+    top = float(values.max(initial=0))
     if top <= 1.0:
         return np.asarray(values > 0)  # type: ignore[operator]
     limit = 128.0 if top <= 255.0 else (top + 1.0) / 2.0

@@ -62,7 +62,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            state = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is no safetensors file: {error}") from error
     return state, ModelCard.from_metadata(metadata, source=str(path))

@@ -232,7 +232,8 @@ class HACNetV2(nn.Module):
         full = self.stem_full(x)
         half = self.stem_half(full)
         logits: list[Tensor] = []
-        for depth, (block_full, block_half, up) in enumerate(zip(self.blocks_full, self.blocks_half, self.up, strict=True)):
+        depths = zip(self.blocks_full, self.blocks_half, self.up, strict=True)
+        for depth, (block_full, block_half, up) in enumerate(depths):
             half = block_half(half)
             full = block_full(full) + up(half)
             head = self.heads[1] if self.config.slips and depth == 2 else self.heads[depth]

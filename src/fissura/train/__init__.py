@@ -1,0 +1,1 @@
+"""Training: config, crops, losses, the loop. Needs ``fissura[train]`` (torch, lightning)."""

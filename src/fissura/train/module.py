@@ -61,10 +61,6 @@ class CrackModule(L.LightningModule):
         self.averaged.update_parameters(self.net)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # So that `fissura export` can make a model file of any checkpoint.
-        checkpoint[CARD_KEY] = self.card.model_dump_json()
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # With its card, a checkpoint alone is enough for `fissura export`.
         checkpoint[CARD_KEY] = self.card.model_dump_json()
 
