@@ -1,0 +1,1 @@
+"""Read and write images: photos of any kind, rasters by windows, overlays."""

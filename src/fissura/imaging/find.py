@@ -1,0 +1,162 @@
+"""Find input images, and give each result a name that no other result has."""
+
+from __future__ import annotations
+
+import glob
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .tif .tiff .bmp .webp .gif .ppm .pgm .pbm .pnm .heic .heif .hif .avif .jp2".split()
+)
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One input file.
+
+    Attributes:
+        path: The file, absolute.
+        root: Folder that `relative` starts from.
+        relative: Path below the root.
+    """
+
+    path: Path
+    root: Path
+    relative: PurePosixPath
+
+
+@dataclass(frozen=True)
+class Found:
+    """Images in order, each once, and the sources in which nothing was found, with the reason."""
+
+    images: tuple[SourceImage, ...]
+    nothing: tuple[tuple[str, str], ...]
+
+
+def find_images(sources: Sequence[str], *, exclude: Iterable[Path] = ()) -> Found:
+    """Expand files, folders (recursive) and globs.
+
+    In folders and globs only known image suffixes count, and hidden files are left out; a file that is named
+    is always taken.
+
+    Args:
+        sources: As the user gave them.
+        exclude: Folders never entered, such as those of the results.
+    """
+    shut = {Path(os.path.abspath(folder)) for folder in exclude}
+    images: dict[Path, SourceImage] = {}
+    nothing = []
+    for source in sources:
+        found, reason = _expand(source, shut)
+        for image in found:
+            images.setdefault(image.path, image)
+        if reason:
+            nothing.append((source, reason))
+    return Found(tuple(images.values()), tuple(nothing))
+
+
+def plan_names(images: Sequence[SourceImage], known: Mapping[str, str]) -> dict[Path, str]:
+    """A name, a relative path without suffix, for every image, the same whenever the same images are given.
+
+    The plain name is the relative path without its suffix. Images that would share one keep their suffix
+    (``a.jpg`` and ``a.png`` become ``a.jpg`` and ``a.png``); images of different sources that would still share
+    one go into a folder named after their source. Names that differ only in case or in Unicode form count as
+    shared, because some disks cannot tell them apart.
+
+    Args:
+        images: The inputs.
+        known: Names given in earlier runs, by absolute path of the input. They are kept, and not given again.
+    """
+    labels = _label_roots(images)
+    names = {image.path: str(image.relative.with_suffix("")) for image in images}
+    by_relative = Counter(_key(str(image.relative)) for image in images)
+    by_stem = Counter(map(_key, names.values()))
+    for image in images:
+        shared = by_stem[_key(names[image.path])] > 1
+        if by_relative[_key(str(image.relative))] > 1:
+            names[image.path] = f"{labels[image.root]}/{image.relative}"
+        elif shared:
+            names[image.path] = str(image.relative)
+    taken = {_key(name) for name in known.values()}
+    for image in images:
+        name = known.get(str(image.path))
+        if name is None:
+            name = _free_name(names[image.path], taken, str(image.relative), labels[image.root])
+        taken.add(_key(name))
+        names[image.path] = name
+    return names
+
+
+def _expand(source: str, shut: set[Path]) -> tuple[list[SourceImage], str]:
+    path = Path(os.path.abspath(source))
+    if path.is_dir():
+        found = [_below(path, file) for file in _walk(path, shut)]
+        return found, "" if found else "the folder holds no images; looked for .jpg, .png, .tif, .heic and others"
+    if path.exists():
+        return [_below(path.parent, path)], ""
+    if not glob.has_magic(source):
+        return [], "there is no such file or folder; check the path"
+    fixed = []
+    for part in path.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed.append(part)
+    root = Path(*fixed)
+    found = []
+    for match in sorted(Path(name) for name in glob.glob(str(path), recursive=True)):
+        if match.is_dir():
+            found += [_below(root, file) for file in _walk(match, shut)]
+        elif _is_image(match) and not shut.intersection(match.parents):
+            found.append(_below(root, match))
+    return found, "" if found else "no image matches this pattern"
+
+
+def _walk(folder: Path, shut: set[Path]) -> list[Path]:
+    files = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and Path(parent, f) not in shut)
+        files += [path for name in sorted(names) if _is_image(path := Path(parent, name))]
+    return files
+
+
+def _is_image(path: Path) -> bool:
+    # "._x.jpg" are macOS resource forks, not pictures.
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _below(root: Path, path: Path) -> SourceImage:
+    return SourceImage(path, root, PurePosixPath(path.relative_to(root).as_posix()))
+
+
+def _label_roots(images: Sequence[SourceImage]) -> dict[Path, str]:
+    """A short folder name for every root, numbered where two roots end alike."""
+    labels: dict[Path, str] = {}
+    taken: set[str] = set()
+    for image in images:
+        if image.root not in labels:
+            base = image.root.name or "root"
+            label, number = base, 2
+            while _key(label) in taken:
+                label, number = f"{base}-{number}", number + 1
+            taken.add(_key(label))
+            labels[image.root] = label
+    return labels
+
+
+def _free_name(wanted: str, taken: set[str], relative: str, label: str) -> str:
+    number = 2
+    for candidate in (wanted, relative, f"{label}/{relative}"):
+        if _key(candidate) not in taken:
+            return candidate
+    while _key(f"{label}-{number}/{relative}") in taken:
+        number += 1
+    return f"{label}-{number}/{relative}"
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

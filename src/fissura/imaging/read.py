@@ -1,0 +1,337 @@
+"""Read photos of any common kind as they are displayed: 8-bit RGB, EXIF orientation applied.
+
+Grey, palette, CMYK and alpha images are converted. Deeper than 8 bits is stretched between two robust
+percentiles, which a note states. Transparent pixels are marked invalid. A TIFF gives one image per page, every
+other format its first frame. Truncated files are errors; nothing is filled in silently.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fissura.errors import ImageError
+from fissura.types import BoolMask, RgbImage
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 500_000_000
+"""Largest photo that is decoded whole: 1.5 GB as RGB. Larger rasters are read in windows as GeoTIFF."""
+
+STRETCH_PERCENTILES = (0.5, 99.5)
+"""Values deeper than 8 bits between these percentiles of the valid pixels map to 0 to 255."""
+
+_HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
+_VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".m4v", ".mts", ".webm"}
+_TAG_NEW_SUBFILE, _TAG_BITS, _TAG_SAMPLES, _TAG_ORIENTATION = 254, 258, 277, 274
+_STRIP_PIXELS = 8_000_000
+_T = TypeVar("_T", bound=np.generic)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedImage:
+    """One image as displayed.
+
+    Attributes:
+        rgb: Shape (H, W, 3), 0 to 255, EXIF orientation applied.
+        valid: Shape (H, W); False is transparent or without data. None if every pixel is valid.
+        page: Index in a multi-page file, from 0.
+        notes: What was changed on the way, for the user.
+        pages: Number of pages in the file.
+    """
+
+    rgb: RgbImage
+    valid: BoolMask | None
+    page: int = 0
+    notes: tuple[str, ...] = ()
+    pages: int = 1
+
+
+def read_image(path: Path) -> LoadedImage:
+    """Read the first image of a file.
+
+    Raises:
+        ImageError: The file is missing, empty, truncated, no image, or has more than `MAX_PIXELS`.
+    """
+    for loaded in read_pages(path):
+        return loaded
+    raise ImageError(f"{path.name} holds no image page")
+
+
+def read_pages(path: Path) -> Iterator[LoadedImage]:
+    """Read the images of a file one by one: all pages of a TIFF, the first frame of anything else.
+
+    Reduced copies and masks inside a TIFF are no pages of their own.
+
+    Raises:
+        ImageError: As in `read_image`. Pages before a damaged one have been given by then.
+    """
+    with _image_errors(path):
+        image = _open(path)
+        with image:
+            if image.format != "TIFF":
+                frames = int(getattr(image, "n_frames", 1))
+                note = () if frames == 1 else (f"only the first of {frames} frames is used",)
+                yield _load(image, path, 0, note)
+                return
+            frames_of_pages = find_tiff_pages(image)
+            for page, frame in enumerate(frames_of_pages):
+                image.seek(frame)
+                loaded = _load(image, path, page, (), tiff_directory=frame + 1)
+                yield replace(loaded, pages=len(frames_of_pages))
+
+
+def read_size_hw(path: Path) -> tuple[int, int]:
+    """Height and width from the header, before orientation.
+
+    Raises:
+        ImageError: As in `read_image`.
+    """
+    with _image_errors(path), _open(path) as image:
+        return image.height, image.width
+
+
+def find_tiff_pages(image: Image.Image) -> list[int]:
+    """Frames of an open TIFF that are full pages: no reduced-resolution copy, no transparency mask."""
+    pages = []
+    for frame in range(int(getattr(image, "n_frames", 1))):
+        image.seek(frame)
+        if not int(_tags(image).get(_TAG_NEW_SUBFILE, 0)) & 0b101:
+            pages.append(frame)
+    image.seek(0)
+    return pages or [0]
+
+
+def estimate_stretch(sample: npt.NDArray[Any]) -> tuple[float, float]:
+    """Low and high value of a robust stretch, from valid values of any shape. (0, 1) if there are none."""
+    values = np.asarray(sample, dtype=np.float64).ravel()
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return 0.0, 1.0
+    low, high = np.percentile(values, STRETCH_PERCENTILES)
+    return float(low), float(high)
+
+
+def stretch_to_uint8(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Map low to 0 and high to 255, clipped; one constant value becomes middle grey, NaN 0.
+
+    >>> stretch_to_uint8(np.array([90, 100, 150, 200, 900], np.uint16), 100, 200).tolist()
+    [0, 0, 128, 255, 255]
+    """
+    if high <= low:
+        return np.full(values.shape, 128, np.uint8)
+    scaled = (values.astype(np.float32) - np.float32(low)) * np.float32(255.0 / (high - low))
+    return np.asarray(np.rint(np.clip(np.nan_to_num(scaled), 0, 255)), np.uint8)
+
+
+def stretch_note(dtype: str, low: float, high: float) -> str:
+    """The note that goes with a stretch."""
+    first, last = STRETCH_PERCENTILES
+    return f"{dtype} values {low:g} to {high:g} ({first:g} to {last:g} percent) stretched to 0 to 255"
+
+
+@contextmanager
+def _image_errors(path: Path) -> Iterator[None]:
+    """Say what is wrong with a file in words; keep the decoder's own sentence at the end."""
+    try:
+        yield
+    except (ImageError, GeneratorExit):
+        raise
+    except FileNotFoundError as error:
+        raise ImageError(f"{path} does not exist; check the path") from error
+    except PermissionError as error:
+        raise ImageError(f"{path} cannot be opened: permission denied") from error
+    except MemoryError as error:
+        raise ImageError(f"{path.name} does not fit into memory; convert it to a tiled GeoTIFF") from error
+    except Exception as error:
+        text = str(error) or type(error).__name__
+        if "truncated" in text or "broken data stream" in text or "unrecognized data stream" in text:
+            raise ImageError(f"{path.name} is damaged or ends too early; copy or export it again ({text})") from error
+        raise ImageError(f"{path.name} cannot be decoded; open and save it with an image program ({text})") from error
+
+
+def _open(path: Path) -> Image.Image:
+    """Open with Pillow after the checks that give better words than its own."""
+    from PIL import Image, UnidentifiedImageError
+
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder, not an image file")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path.name} is empty (0 bytes); copy it again")
+    suffix = path.suffix.lower()
+    if suffix in _VIDEO_SUFFIXES:
+        raise ImageError(f"{path.name} is a video; extract its frames as images first")
+    if suffix in _HEIF_SUFFIXES and not _register_heif():
+        raise ImageError(f"{path.name} needs the library for HEIC: pip install pillow-heif")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with _pixel_limit():
+                image = Image.open(path)
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path.name} is no image that can be read ({_looks_like(path)})") from error
+    if image.width * image.height > MAX_PIXELS:
+        size = f"{image.width}x{image.height}"
+        image.close()
+        raise ImageError(
+            f"{path.name} has {size} pixels; up to {MAX_PIXELS // 1_000_000} megapixels are decoded whole. "
+            "Convert it to a GeoTIFF (gdal_translate -co TILED=YES), which is read in windows"
+        )
+    return image
+
+
+@contextmanager
+def _pixel_limit() -> Iterator[None]:
+    """Our limit in place of Pillow's, which refuses 180 megapixels, and only while a file is opened."""
+    from PIL import Image
+
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _register_heif() -> bool:
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _looks_like(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.lstrip()[:1] in (b"<", b"{"):
+        return "it begins like a web page, XML or JSON"
+    try:
+        text = head.decode("utf-8", errors="strict")
+    except UnicodeDecodeError:
+        return "unknown contents"
+    return "it begins like text" if text.isprintable() or any(c in text for c in "\r\n\t") else "unknown contents"
+
+
+def _tags(image: Image.Image) -> dict[int, Any]:
+    tags: dict[int, Any] = getattr(image, "tag_v2", {})
+    return tags
+
+
+def _load(
+    image: Image.Image, path: Path, page: int, notes: tuple[str, ...], *, tiff_directory: int | None = None
+) -> LoadedImage:
+    """Decode the current frame of an open file."""
+    if tiff_directory is not None and _is_deep_tiff(image):
+        return _load_deep_tiff(path, page, tiff_directory, int(_tags(image).get(_TAG_ORIENTATION, 1)))
+    with _pixel_limit():
+        image.load()
+    orientation = int(image.getexif().get(_TAG_ORIENTATION, 1))
+    if image.format == "PNG" and _is_deep_colour_png(path):
+        rgb, valid, extra = _load_deep_png(path)
+    elif image.mode in ("I", "F") or image.mode.startswith("I;"):
+        rgb, valid, extra = _from_deep(np.asarray(image)[..., None])
+    else:
+        rgb, valid = _from_pillow(image)
+        extra = ()
+    rgb = _orient(rgb, orientation)
+    return LoadedImage(rgb, _only_if_partly(valid, orientation), page, notes + extra)
+
+
+def _from_pillow(image: Image.Image) -> tuple[RgbImage, BoolMask | None]:
+    """Convert in strips: a whole-image conversion would hold a 100-megapixel photo three times."""
+    width, height = image.size
+    has_alpha = image.mode in ("RGBA", "LA", "La", "PA", "RGBa") or "transparency" in image.info
+    rgb = np.empty((height, width, 3), np.uint8)
+    valid = np.empty((height, width), np.bool_) if has_alpha else None
+    step = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, step):
+        strip = image.crop((0, top, width, min(top + step, height)))
+        if strip.mode in ("La", "RGBa"):
+            strip = strip.convert(strip.mode.upper())
+        pixels = np.asarray(strip.convert("RGBA" if has_alpha else "RGB"))
+        rgb[top : top + step] = pixels[..., :3]
+        if valid is not None:
+            valid[top : top + step] = pixels[..., 3] > 0
+    return rgb, valid
+
+
+def _from_deep(values: npt.NDArray[Any]) -> tuple[RgbImage, BoolMask | None, tuple[str, ...]]:
+    """(H, W, C) of any number type to RGB; of 2 or 4 channels the last is alpha, beyond the fourth ignored."""
+    channels = values.shape[2]
+    colour = values[..., :3] if channels >= 3 else values[..., :1]
+    valid = np.isfinite(colour).all(axis=2) if colour.dtype.kind == "f" else None
+    if channels in (2, 4):
+        opaque = values[..., -1] > 0
+        valid = opaque if valid is None else valid & opaque
+    notes: tuple[str, ...] = (f"{channels - 3} extra bands ignored",) if channels > 4 else ()
+    if colour.dtype == np.uint8:
+        grey_or_rgb: npt.NDArray[np.uint8] = colour
+    else:
+        low, high = estimate_stretch(colour if valid is None else colour[valid])
+        grey_or_rgb = stretch_to_uint8(colour, low, high)
+        notes += (stretch_note(str(colour.dtype), low, high),)
+    if grey_or_rgb.shape[2] == 1:
+        grey_or_rgb = np.repeat(grey_or_rgb, 3, axis=2)
+    return np.ascontiguousarray(grey_or_rgb), valid, notes
+
+
+def _is_deep_colour_png(path: Path) -> bool:
+    """16 bits and more than one channel: Pillow would keep the high bytes only."""
+    with path.open("rb") as file:
+        head = file.read(26)
+    depth, colour_type = struct.unpack(">BB", head[24:26])
+    return bool(depth == 16 and colour_type in (2, 4, 6))
+
+
+def _load_deep_png(path: Path) -> tuple[RgbImage, BoolMask | None, tuple[str, ...]]:
+    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise ImageError(f"{path.name} is damaged; export it again")
+    if values.ndim == 2:
+        values = values[..., None]
+    order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[values.shape[2]]
+    return _from_deep(values[..., order])
+
+
+def _is_deep_tiff(image: Image.Image) -> bool:
+    tags = _tags(image)
+    bits = tags.get(_TAG_BITS, (8,))
+    return max(bits if isinstance(bits, tuple) else (bits,)) > 8 or int(tags.get(_TAG_SAMPLES, 1)) > 4
+
+
+def _load_deep_tiff(path: Path, page: int, directory: int, orientation: int) -> LoadedImage:
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(f"GTIFF_DIR:{directory}:{path}") as dataset:
+            values = np.moveaxis(dataset.read(), 0, 2)
+    rgb, valid, notes = _from_deep(values)
+    return LoadedImage(_orient(rgb, orientation), _only_if_partly(valid, orientation), page, notes)
+
+
+def _only_if_partly(valid: BoolMask | None, orientation: int) -> BoolMask | None:
+    return None if valid is None or valid.all() else _orient(valid, orientation)
+
+
+def _orient(array: npt.NDArray[_T], orientation: int) -> npt.NDArray[_T]:
+    """Turn stored pixels into displayed ones. ``orientation`` is EXIF's, 1 to 8; others change nothing."""
+    if orientation in (5, 6, 7, 8):
+        array = np.swapaxes(array, 0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return np.ascontiguousarray(array)

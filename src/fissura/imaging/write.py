@@ -1,0 +1,160 @@
+"""Write results so that a file is either whole or absent: temporary file, fsync, rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fissura.errors import GeometryError, OutputError
+from fissura.types import BoolMask, RgbImage
+
+TEMPORARY_SUFFIX = ".fissura-tmp"
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space, then the same command goes on from here",
+    errno.EDQUOT: "your disk quota is used up; free some space, then the same command goes on from here",
+    errno.EROFS: "the disk is read-only; choose another --out",
+    errno.EACCES: "permission denied; choose another --out",
+    errno.EPERM: "permission denied; choose another --out",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another --out",
+    errno.EEXIST: "a file is in the way of a folder; choose another --out",
+    errno.ENAMETOOLONG: "the name is too long for this disk; shorten the input's name",
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a raster lies on the map; handed from an input to its results.
+
+    Attributes:
+        crs: rasterio CRS, or None.
+        transform: rasterio affine transform from (column, row) to map coordinates.
+        gcps: Ground control points in place of a transform, may be empty.
+        gcps_crs: Their CRS.
+    """
+
+    crs: Any
+    transform: Any
+    gcps: tuple[Any, ...] = ()
+    gcps_crs: Any = None
+
+
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
+    """Write a whole file atomically; missing folders are made.
+
+    Raises:
+        OutputError: Nothing was written; the message names the path and the reason, ``errno`` is set.
+    """
+    temporary = path.with_name(f".{path.name[:80]}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise as_output_error(path, error) from error
+
+
+def as_output_error(path: Path, error: OSError) -> OutputError:
+    """The error with the path and the way out in its message and the number in ``errno``."""
+    reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+    wrapped = OutputError(f"cannot write {path}: {reason}")
+    wrapped.errno = error.errno
+    return wrapped
+
+
+def remove_temporary_files(folder: Path) -> int:
+    """Delete what a killed run left half written under a folder; returns how many files."""
+    stale = [path for path in folder.rglob(f"*{TEMPORARY_SUFFIX}") if path.is_file()] if folder.is_dir() else []
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return len(stale)
+
+
+def write_mask(path: Path, mask: BoolMask) -> None:
+    """Write a crack mask, shape (H, W), as 8-bit PNG: 255 is crack, 0 is not.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    # A bool is one byte of 0 or 1, so the product needs no second copy beyond the result.
+    write_png(path, mask.view(np.uint8) * np.uint8(255))
+
+
+def write_png(path: Path, array: npt.NDArray[np.uint8]) -> None:
+    """Write (H, W) grey or (H, W, 3) RGB as PNG.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    write_bytes(path, _encode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 4]))
+
+
+def write_jpeg(path: Path, rgb: RgbImage, quality: int = 92) -> None:
+    """Write (H, W, 3) RGB as JPEG, quality 1 to 100. Sides up to 65,500 pixels.
+
+    Raises:
+        OutputError: The file cannot be written.
+        GeometryError: A side is too long for the format.
+    """
+    if max(rgb.shape[:2]) > 65_500:
+        raise GeometryError(
+            f"{rgb.shape[1]}x{rgb.shape[0]} is too large for JPEG (65,500 a side); reduce it or use PNG"
+        )
+    write_bytes(path, _encode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, quality]))
+
+
+def write_geotiff(
+    path: Path, array: npt.NDArray[np.uint8], placement: Placement, *, valid: BoolMask | None = None
+) -> None:
+    """Write (H, W) as tiled, deflated GeoTIFF with the input's place on the map.
+
+    Both 0 and 255 are results, so no value is left to mean "no data": invalid pixels are 0 and marked in the
+    file's internal mask band, which GDAL, QGIS and rasterio (``dataset_mask``) honour.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+    from rasterio.io import MemoryFile
+
+    height, width = array.shape
+    profile = {
+        "driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint8", "tiled": True,
+        "blockxsize": 256, "blockysize": 256, "compress": "deflate", "bigtiff": "if_safer",
+    }  # fmt: skip
+    if placement.gcps:
+        profile |= {"gcps": list(placement.gcps), "crs": placement.gcps_crs}
+    else:
+        profile |= {"crs": placement.crs, "transform": placement.transform}
+    # Encoded in memory (small: these rasters are mostly 0), because GDAL reports a full disk too late or not at all.
+    with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with memory.open(**profile) as dataset:
+            dataset.write(array, 1)
+            if valid is not None:
+                dataset.write_mask(valid)
+        write_bytes(path, memory.getbuffer())
+
+
+def _encode(extension: str, array: npt.NDArray[np.uint8], options: list[int]) -> memoryview:
+    pixels = array if array.ndim == 2 else cv2.cvtColor(array, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(extension, pixels, options)
+    if not done:
+        raise OutputError(f"a picture of {array.shape[1]}x{array.shape[0]} pixels cannot be encoded as {extension[1:]}")
+    return data.data
