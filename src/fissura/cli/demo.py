@@ -101,13 +101,14 @@ def draw_scenes(out: Path, size_hw: tuple[int, int]) -> dict[str, SyntheticScene
 
 def _segment(out: Path, model: str, *, quiet: bool, debug: bool) -> None:
     """The main job, by the very function behind ``fissura segment``."""
-    from fissura.cli.segment import segment
+    from fissura.segment_run import SegmentRequest, run_segment
 
-    try:
-        segment([str(out / "photos")], out=out, model=model, overwrite=True, quiet=quiet, debug=debug)
-    except typer.Exit as done:
-        if done.exit_code:
-            raise
+    # Named one by one: the folder may hold photos that are not ours.
+    photos = tuple(str(out / "photos" / f"{name}.jpg") for name, _, _ in SCENES)
+    request = SegmentRequest(photos, out, model=model, overwrite=True, quiet=quiet, debug=debug)
+    status = run_segment(request)
+    if status:
+        raise typer.Exit(status)
 
 
 def _read_found(out: Path, name: str, shape_hw: tuple[int, ...]) -> BoolMask:
