@@ -109,9 +109,11 @@ def _expand(source: str, shut: set[Path]) -> tuple[list[SourceImage], str]:
     root = Path(*fixed)
     found = []
     for match in sorted(Path(name) for name in glob.glob(str(path), recursive=True)):
+        if shut.intersection((match, *match.parents)):
+            continue
         if match.is_dir():
             found += [_below(root, file) for file in _walk(match, shut)]
-        elif _is_image(match) and not shut.intersection(match.parents):
+        elif _is_image(match):
             found.append(_below(root, match))
     return found, "" if found else "no image matches this pattern"
 

@@ -59,7 +59,7 @@ def draw_overlay(rgb: RgbImage, mask: BoolMask, *, probability: Probability | No
         if inside.any():
             part = out[rows]
             # Screen-like tint: dark crack pixels turn dark amber, so their texture stays readable.
-            tinted = 0.45 * rgb[rows][inside] + 0.55 * np.array(_TINT_RGB, np.float32)
+            tinted = 0.7 * rgb[rows][inside] + 0.3 * np.array(_TINT_RGB, np.float32)
             part[inside] = np.rint(tinted).astype(np.uint8)
     return np.asarray(out, np.uint8)
 

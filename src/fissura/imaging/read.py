@@ -76,19 +76,17 @@ def read_pages(path: Path) -> Iterator[LoadedImage]:
     Raises:
         ImageError: As in `read_image`. Pages before a damaged one have been given by then.
     """
-    with _image_errors(path):
-        image = _open(path)
-        with image:
-            if image.format != "TIFF":
-                frames = int(getattr(image, "n_frames", 1))
-                note = () if frames == 1 else (f"only the first of {frames} frames is used",)
-                yield _load(image, path, 0, note)
-                return
-            frames_of_pages = find_tiff_pages(image)
-            for page, frame in enumerate(frames_of_pages):
-                image.seek(frame)
-                loaded = _load(image, path, page, (), tiff_directory=frame + 1)
-                yield replace(loaded, pages=len(frames_of_pages))
+    with _image_errors(path), _open(path) as image:
+        if image.format != "TIFF":
+            frames = int(getattr(image, "n_frames", 1))
+            note = () if frames == 1 else (f"only the first of {frames} frames is used",)
+            yield _load(image, path, 0, note)
+            return
+        frames_of_pages = find_tiff_pages(image)
+        for page, frame in enumerate(frames_of_pages):
+            image.seek(frame)
+            loaded = _load(image, path, page, (), tiff_directory=frame + 1)
+            yield replace(loaded, pages=len(frames_of_pages))
 
 
 def read_size_hw(path: Path) -> tuple[int, int]:
@@ -160,7 +158,8 @@ def _image_errors(path: Path) -> Iterator[None]:
         raise ImageError(f"{path.name} cannot be decoded; open and save it with an image program ({text})") from error
 
 
-def _open(path: Path) -> Image.Image:
+@contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
     """Open with Pillow after the checks that give better words than its own."""
     from PIL import Image, UnidentifiedImageError
 
@@ -173,21 +172,22 @@ def _open(path: Path) -> Image.Image:
         raise ImageError(f"{path.name} is a video; extract its frames as images first")
     if suffix in _HEIF_SUFFIXES and not _register_heif():
         raise ImageError(f"{path.name} needs the library for HEIC: pip install pillow-heif")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    # Handed over as an open file: given a path, Pillow maps uncompressed TIFFs into memory and scrambles those
+    # with an orientation tag (seen with 13).
+    with warnings.catch_warnings(), path.open("rb") as file:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
             with _pixel_limit():
-                image = Image.open(path)
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path.name} is no image that can be read ({_looks_like(path)})") from error
-    if image.width * image.height > MAX_PIXELS:
-        size = f"{image.width}x{image.height}"
-        image.close()
-        raise ImageError(
-            f"{path.name} has {size} pixels; up to {MAX_PIXELS // 1_000_000} megapixels are decoded whole. "
-            "Convert it to a GeoTIFF (gdal_translate -co TILED=YES), which is read in windows"
-        )
-    return image
+                image = Image.open(file)
+        except UnidentifiedImageError as error:
+            raise ImageError(f"{path.name} is no image that can be read ({_looks_like(path)})") from error
+        with image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(
+                    f"{path.name} has {image.width}x{image.height} pixels; up to {MAX_PIXELS // 1_000_000} megapixels "
+                    "are decoded whole. Convert it to a GeoTIFF (gdal_translate -co TILED=YES), which is read in windows"
+                )
+            yield image
 
 
 @contextmanager

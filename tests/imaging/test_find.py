@@ -1,0 +1,75 @@
+from pathlib import Path
+
+from fissura.imaging.find import find_images, plan_names
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+def names_of(found, known=None):
+    return list(plan_names(found.images, known or {}).values())
+
+
+def test_folder_is_recursive_sorted_and_takes_images_only(tmp_path):
+    touch(tmp_path, "b/2.JPG", "a.png", "b/10.tiff", "notes.txt", "._a.png", ".cache/x.png", "ü/ñ.heic")
+    found = find_images([str(tmp_path)])
+    assert [str(image.relative) for image in found.images] == ["a.png", "b/10.tiff", "b/2.JPG", "ü/ñ.heic"]
+    assert names_of(found) == ["a", "b/10", "b/2", "ü/ñ"]
+
+
+def test_equal_stems_keep_their_suffix(tmp_path):
+    touch(tmp_path, "a.jpg", "a.png", "b.jpg", "sub/a.jpg", "c.jpg", "C.png")
+    found = find_images([str(tmp_path)])
+    names = dict(zip((str(i.relative) for i in found.images), names_of(found), strict=True))
+    assert names == {"a.jpg": "a.jpg", "a.png": "a.png", "b.jpg": "b", "sub/a.jpg": "sub/a",
+                     "c.jpg": "c.jpg", "C.png": "C.png"}  # fmt: skip
+
+
+def test_a_name_that_looks_like_anothers_result(tmp_path):
+    touch(tmp_path, "a.jpg", "a.png", "a.jpg.tif")
+    names = names_of(find_images([str(tmp_path)]))
+    assert len(set(names)) == 3
+
+
+def test_sources_with_the_same_relative_paths(tmp_path):
+    touch(tmp_path, "x/day/1.jpg", "y/day/1.jpg", "y/day/2.jpg")
+    found = find_images([str(tmp_path / "x" / "day"), str(tmp_path / "y" / "day")])
+    assert names_of(found) == ["day/1.jpg", "day-2/1.jpg", "2"]
+
+
+def test_an_image_named_twice_counts_once(tmp_path):
+    touch(tmp_path, "1.jpg", "2.jpg")
+    found = find_images([str(tmp_path / "2.jpg"), str(tmp_path), str(tmp_path / "*.jpg")])
+    assert [image.path.name for image in found.images] == ["2.jpg", "1.jpg"]
+
+
+def test_globs_keep_the_path_below_their_fixed_part(tmp_path):
+    touch(tmp_path, "f1/100/a.JPG", "f2/100/a.JPG", "f2/readme.txt", "out/masks/a.png")
+    found = find_images([str(tmp_path / "**" / "*")], exclude=[tmp_path / "out" / "masks"])
+    assert [str(image.relative) for image in found.images] == ["f1/100/a.JPG", "f2/100/a.JPG"]
+
+
+def test_results_inside_the_source_are_not_inputs(tmp_path):
+    touch(tmp_path, "a.jpg", "masks/a.png")
+    found = find_images([str(tmp_path)], exclude=[tmp_path / "masks"])
+    assert len(found.images) == 1
+
+
+def test_nothing_found_says_why(tmp_path):
+    touch(tmp_path, "empty/readme.txt")
+    sources = [str(tmp_path / "empty"), str(tmp_path / "no.jpg"), str(tmp_path / "*.jpg")]
+    reasons = [reason for _, reason in find_images(sources).nothing]
+    assert "holds no images" in reasons[0]
+    assert "no such file" in reasons[1]
+    assert "matches" in reasons[2]
+
+
+def test_earlier_names_are_kept_and_never_given_twice(tmp_path):
+    touch(tmp_path, "new/a.jpg", "old/a.jpg")
+    old = str(Path(tmp_path / "old" / "a.jpg"))
+    assert names_of(find_images([str(tmp_path / "new")]), {old: "a"}) == ["a.jpg"]
+    assert names_of(find_images([str(tmp_path / "old")]), {old: "a"}) == ["a"]

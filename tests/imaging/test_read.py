@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from fissura.errors import ImageError
+from fissura.imaging.read import read_image, read_pages, read_size_hw
+
+
+def difference(rgb, other):
+    return np.abs(rgb.astype(int) - other.astype(int)).mean()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(make_data, tmp_path, orientation):
+    image = read_image(make_data.rotated_jpeg(tmp_path / "a.jpg", orientation))
+    assert image.rgb.shape == (*make_data.HW, 3)
+    assert difference(image.rgb, make_data.picture()) < 4
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("deep", [False, True])
+def test_tiff_orientation_is_applied_once(tmp_path, orientation, deep):
+    stored = np.arange(6, dtype=np.uint16 if deep else np.uint8).reshape(2, 3) * 40
+    path = tmp_path / "a.tif"
+    Image.fromarray(stored).save(path, tiffinfo={274: orientation})
+    shown = np.rot90(stored, {3: 2, 6: 3}[orientation])
+    rgb = read_image(path).rgb[..., 0]
+    assert rgb.shape == shown.shape
+    assert (np.argsort(rgb, axis=None) == np.argsort(shown, axis=None)).all()
+
+
+def test_grey_and_palette_and_cmyk_look_like_the_picture(make_data, tmp_path):
+    picture = make_data.picture()
+    grey = read_image(make_data.grey_png(tmp_path / "g.png"))
+    assert grey.valid is None
+    assert (grey.rgb[..., 0] == grey.rgb[..., 2]).all()
+    assert difference(grey.rgb, picture.mean(axis=2, keepdims=True)) < 6
+    assert difference(read_image(make_data.palette_png(tmp_path / "p.png")).rgb, picture) < 8
+    assert difference(read_image(make_data.cmyk_jpeg(tmp_path / "c.jpg")).rgb, picture) < 8
+
+
+@pytest.mark.parametrize("full_range", [True, False])
+def test_16_bit_grey_is_stretched_and_says_so(make_data, tmp_path, full_range):
+    image = read_image(make_data.grey_16bit_png(tmp_path / "a.png", full_range=full_range))
+    low, high = np.percentile(image.rgb, [1, 99])
+    assert low < 20
+    assert high > 235
+    assert "stretched to 0 to 255" in image.notes[0]
+
+
+def test_16_bit_colour_keeps_its_low_bytes(tmp_path, make_data):
+    # 12-bit values in 16 bits: reading the high byte alone would leave 16 steps.
+    import cv2
+
+    values = make_data.picture().astype(np.uint16) * np.uint16(16)
+    path = tmp_path / "a.png"
+    path.write_bytes(cv2.imencode(".png", values[..., ::-1])[1].tobytes())
+    rgb = read_image(path).rgb
+    assert len(np.unique(rgb)) > 100
+    spread = rgb.astype(float).reshape(-1, 3), values.astype(float).reshape(-1, 3)
+    assert np.corrcoef(spread[0][:, 0], spread[1][:, 0])[0, 1] > 0.97
+
+
+def test_transparent_pixels_are_invalid(make_data, tmp_path):
+    image = read_image(make_data.rgba_png(tmp_path / "a.png"))
+    expected = np.ones(make_data.HW, bool)
+    expected[:, : make_data.HW[1] // 4] = False
+    assert (image.valid == expected).all()
+    opaque = tmp_path / "o.png"
+    Image.new("RGBA", (5, 4), (1, 2, 3, 255)).save(opaque)
+    assert read_image(opaque).valid is None
+
+
+def test_grey_with_alpha_and_transparent_palette(tmp_path):
+    grey_alpha = Image.new("LA", (3, 2), (90, 255))
+    grey_alpha.putpixel((1, 0), (90, 0))
+    grey_alpha.save(tmp_path / "la.png")
+    assert (~read_image(tmp_path / "la.png").valid).sum() == 1
+    palette = Image.new("P", (3, 2), 1)
+    palette.putpalette([0, 0, 0, 200, 10, 20])
+    palette.putpixel((2, 1), 0)
+    palette.save(tmp_path / "p.png", transparency=0)
+    image = read_image(tmp_path / "p.png")
+    assert (image.rgb[0, 0] == [200, 10, 20]).all()
+    assert not image.valid[1, 2]
+    assert image.valid.sum() == 5
+
+
+def test_pages_of_a_tiff(make_data, tmp_path):
+    pages = list(read_pages(make_data.multipage_tiff(tmp_path / "a.tif")))
+    assert [(page.page, page.pages, page.rgb.shape[0]) for page in pages] == [(i, 3, 96 + 8 * i) for i in range(3)]
+    assert difference(pages[2].rgb, make_data.picture(2, (112, 128))) == 0
+
+
+def test_only_the_first_frame_of_an_animation(tmp_path):
+    frames = [Image.new("L", (4, 4), 255 * i) for i in range(2)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    image = read_image(tmp_path / "a.gif")
+    assert image.notes == ("only the first of 2 frames is used",)
+
+
+def test_heic(make_data, tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    Image.fromarray(make_data.picture()).save(tmp_path / "a.heic", quality=90)
+    assert difference(read_image(tmp_path / "a.heic").rgb, make_data.picture()) < 8
+
+
+def test_non_ascii_path(make_data, tmp_path):
+    assert read_image(make_data.rgb_png(tmp_path / "Brücke 橋" / "Riß №1.png")).rgb.shape == (*make_data.HW, 3)
+
+
+@pytest.mark.parametrize(
+    ("maker", "words"),
+    [("empty_file", "is empty (0 bytes)"), ("text_as_image", "begins like text"), ("truncated_jpeg", "ends too early")],
+)
+def test_files_that_are_no_whole_image(make_data, tmp_path, maker, words):
+    path = getattr(make_data, maker)(tmp_path / "broken.jpg")
+    with pytest.raises(ImageError, match=r"broken\.jpg") as caught:
+        read_image(path)
+    assert words in str(caught.value)
+
+
+def test_a_truncated_16_bit_png_is_an_error(make_data, tmp_path):
+    path = make_data.rgb_16bit_png(tmp_path / "a.png")
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(ImageError, match="ends too early"):
+        read_image(path)
+
+
+def test_missing_file_folder_and_video(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    for path, words in [(tmp_path / "no.png", "does not exist"), (tmp_path, "folder"), (tmp_path / "a.mp4", "video")]:
+        with pytest.raises(ImageError, match=words):
+            read_image(path)
+
+
+def test_the_pixel_limit_is_ours_and_pillow_keeps_its_own(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    Image.new("L", (50, 40)).save(path)
+    before = Image.MAX_IMAGE_PIXELS
+    monkeypatch.setattr("fissura.imaging.read.MAX_PIXELS", 1999)
+    with pytest.raises(ImageError, match="50x40 pixels.*GeoTIFF"):
+        read_image(path)
+    monkeypatch.setattr("fissura.imaging.read.MAX_PIXELS", 2000)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert read_image(path).rgb.shape == (40, 50, 3)
+    assert read_size_hw(path) == (40, 50)
+    assert Image.MAX_IMAGE_PIXELS == 10
+    assert before != 10
