@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,14 @@ def load_trained(path: Path) -> tuple[nn.Module, ModelCard]:
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist; see the folder 'checkpoints' of the training run")
+    if not zipfile.is_zipfile(path):
+        raise ModelError(f"{path} is no checkpoint or is cut short; name a .ckpt of 'fissura train'")
     try:
         # Tensors and plain values only: a checkpoint from a stranger must not run code.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"{path} does not exist; see the folder 'checkpoints' of the training run") from error
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, LookupError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path} is no readable checkpoint: {reason}; name a .ckpt of 'fissura train'") from error
     if not isinstance(checkpoint, dict):

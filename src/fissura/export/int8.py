@@ -28,6 +28,12 @@ from fissura.types import RgbImage
 
 CALIBRATION_TILES = 300
 
+_LEFT_IN_FLOAT = ("Reshape", "Transpose")
+"""Operators of the pixel-unshuffle. OpenVINO 2026.4 moves dequantisation through them wrongly: with them
+quantised, F1 of an early model fell from .629 to .524 in OpenVINO while ONNX Runtime gave .626 from the same
+file. They only move data, so that nothing is lost. The symmetric preset is a fifth faster than the mixed one
+and as good."""
+
 
 def read_calibration_tiles(folder: Path, tile: int, *, count: int = CALIBRATION_TILES, seed: int = 0) -> list[RgbImage]:
     """Random tiles from the images of a folder and its subfolders; folders called ``masks`` are left out.
@@ -96,8 +102,9 @@ def _quantise(model: onnx.ModelProto, tiles: Sequence[RgbImage]) -> onnx.ModelPr
 
     with contextlib.redirect_stdout(io.StringIO()):
         quantised: onnx.ModelProto = nncf.quantize(
-            model, nncf.Dataset(tiles, to_input), preset=nncf.QuantizationPreset.MIXED, subset_size=len(tiles)
-        )
+            model, nncf.Dataset(tiles, to_input), preset=nncf.QuantizationPreset.PERFORMANCE, subset_size=len(tiles),
+            ignored_scope=nncf.IgnoredScope(types=list(_LEFT_IN_FLOAT), validate=False),
+        )  # fmt: skip
     return quantised
 
 
