@@ -140,7 +140,7 @@ def test_the_pixel_limit_is_ours_and_pillow_keeps_its_own(tmp_path, monkeypatch)
     Image.new("L", (50, 40)).save(path)
     before = Image.MAX_IMAGE_PIXELS
     monkeypatch.setattr("fissura.imaging.read.MAX_PIXELS", 1999)
-    with pytest.raises(ImageError, match="50x40 pixels.*GeoTIFF"):
+    with pytest.raises(ImageError, match=r"50x40 pixels.*GeoTIFF"):
         read_image(path)
     monkeypatch.setattr("fissura.imaging.read.MAX_PIXELS", 2000)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)

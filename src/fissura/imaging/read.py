@@ -184,8 +184,8 @@ def _open(path: Path) -> Iterator[Image.Image]:
         with image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(
-                    f"{path.name} has {image.width}x{image.height} pixels; up to {MAX_PIXELS // 1_000_000} megapixels "
-                    "are decoded whole. Convert it to a GeoTIFF (gdal_translate -co TILED=YES), which is read in windows"
+                    f"{path.name} has {image.width}x{image.height} pixels; up to {MAX_PIXELS // 1_000_000} million "
+                    "are decoded whole. Convert it to a GeoTIFF (gdal_translate -co TILED=YES): that is read in parts"
                 )
             yield image
 

@@ -74,7 +74,7 @@ class Roi:
             self._crs = named["properties"]["name"] if named else None
             for polygon in self._polygons:
                 list(_iter_points(polygon["coordinates"]))
-        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
             raise SettingsError(f"--roi {self.path} is no valid GeoJSON ({error})") from error
         if not self._polygons:
             raise SettingsError(f"--roi {self.path} holds no polygon; needed is a Polygon or MultiPolygon")
