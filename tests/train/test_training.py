@@ -12,7 +12,7 @@ from fissura.train.augment import CropGeometry, cut_crop, photograph
 from fissura.train.config import TrainConfig, read_config
 from fissura.train.dataset import CropDataset, LoadedSet
 from fissura.train.loop import strictest_terms, train
-from fissura.train.losses import LossWeights, crack_loss, dice_loss, skeleton_recall_loss
+from fissura.train.losses import LossWeights, crack_loss, dice_loss, quiet_loss, skeleton_recall_loss
 from fissura.train.module import rate_factor
 from fissura.train.validate import spread
 
@@ -167,6 +167,23 @@ def test_losses_on_exact_cases():
     logits = (truth * 2 - 1) * 20
     terms = crack_loss([logits, logits], truth, truth, LossWeights(1.0, 1.0, 0.5))
     assert float(terms["total"]) < 1e-3
+
+
+def test_quiet_loss_hears_false_alarms_on_crack_free_images_only():
+    truth = torch.zeros(2, 1, 32, 32)
+    truth[0, :, 5] = 1.0
+    silent, alarmed = torch.zeros(2, 1, 32, 32), torch.zeros(2, 1, 32, 32)
+    alarmed[1, :, 10:12] = 1.0  # 64 of the 128 highest pixels
+    on_crack_image = torch.zeros(2, 1, 32, 32)
+    on_crack_image[0] = 1.0
+    assert quiet_loss(silent, truth) == 0.0
+    assert quiet_loss(alarmed, truth) == pytest.approx(0.5)
+    assert quiet_loss(on_crack_image, truth) == 0.0
+    assert quiet_loss(alarmed, torch.ones_like(truth)) == 0.0
+    logits = torch.full((2, 1, 32, 32), -20.0)
+    with_term = crack_loss([logits], truth, truth, LossWeights(quiet=1.0))
+    assert "quiet" in with_term
+    assert "quiet" not in crack_loss([logits], truth, truth, LossWeights())
 
 
 def test_rate_rises_stays_and_falls(data_root):

@@ -36,6 +36,8 @@ class LossConfig(BaseModel):
     bce: float = 1.0
     dice: float = 1.0
     skeleton: float = 0.5
+    quiet: float = 0.0
+    """Of the false alarms on crack-free crops; see `fissura.train.losses.quiet_loss`."""
 
 
 class TrainConfig(BaseModel):
