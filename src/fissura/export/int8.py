@@ -73,7 +73,7 @@ def write_int8(
         ModelError: The int8 file loses too much; both figures are in the message and no file is left.
     """
     card = read_card(source)
-    quantised = _quantise(onnx.load(str(source)), calibration)
+    quantised = quantise(source, calibration)
     int8_card = card.model_copy(update={"precision": "int8", "allowed_precisions": ("int8",)})
     candidate = out.with_name(f".{out.stem}.candidate.onnx")
     save_model(quantised, int8_card, candidate)
@@ -91,10 +91,12 @@ def write_int8(
     return before, after
 
 
-def _quantise(model: onnx.ModelProto, tiles: Sequence[RgbImage]) -> onnx.ModelProto:
+def quantise(source: Path, tiles: Sequence[RgbImage]) -> onnx.ModelProto:
+    """The graph of an exported file in int8, calibrated on tiles of its size, not yet judged."""
     import nncf  # takes two seconds and prints; nothing else in export needs it
 
     nncf.set_log_level(logging.ERROR)
+    model = onnx.load(str(source))
     name = model.graph.input[0].name
 
     def to_input(tile: RgbImage) -> dict[str, np.ndarray]:

@@ -40,10 +40,13 @@ class BackendOptions:
     Attributes:
         precision: Arithmetic to use; the file must be an int8 file for ``int8``.
         threads: Threads of the engine, or None for all cores.
+        in_flight: Tiles worked on at once; 1 puts all threads on one tile, for the shortest wait instead of the
+            most tiles a second. None leaves it to the engine.
     """
 
     precision: Precision = "fp32"
     threads: int | None = None
+    in_flight: int | None = None
 
 
 BackendFactory = Callable[[Path, BackendOptions], Backend]

@@ -38,7 +38,7 @@ class OpenVinoBackend:
         self.card = read_card(path)
         self.description = f"openvino {options.precision}"
         config: dict[str, str | int] = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
+            "PERFORMANCE_HINT": "LATENCY" if options.in_flight == 1 else "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": _FLOAT_TYPE[options.precision],
         }
         if options.threads is not None:
@@ -51,7 +51,8 @@ class OpenVinoBackend:
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ModelError(f"OpenVINO cannot run {path}: {reason}; try engine 'onnxruntime'") from error
-        self._in_flight: int = max(2, int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
+        optimal = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._in_flight = options.in_flight or max(2, optimal)
         self._idle: list[ov.InferRequest] = []
 
     def predict_tiles(self, tiles: Iterable[RgbImage]) -> Iterator[Probability]:
