@@ -72,7 +72,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exported(weights: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exported") / "small.onnx"
-    export_model(weights, out, validate=data, say=lambda _: None)
+    export_model(weights, out, validate=[data], say=lambda _: None)
     return out
 
 

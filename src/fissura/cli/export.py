@@ -15,8 +15,12 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help="A .safetensors or .ckpt of 'fissura train'.")],
     out: Annotated[Path, typer.Option("--out", help="Model file to write, FILE.onnx.")],
     int8: Annotated[bool, typer.Option("--int8", help="Also write FILE.int8.onnx.")] = False,
-    calibrate: Annotated[Path | None, typer.Option(help="Folder of training images for int8.")] = None,
-    validate: Annotated[Path | None, typer.Option(help="Data set (images/, masks/) that int8 is accepted on.")] = None,
+    calibrate: Annotated[
+        list[Path] | None, typer.Option(help="Folder of training images for int8. May be repeated.")
+    ] = None,
+    validate: Annotated[
+        list[Path] | None, typer.Option(help="Data set (images/, masks/) int8 is accepted on. May be repeated.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name in the model card; default: as trained.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
@@ -35,7 +39,7 @@ def export(
     with plain_errors(debug=debug):
         if out.suffix != ".onnx" or out.name.endswith(".int8.onnx"):
             raise SettingsError(f"--out is {out}; give a name that ends in .onnx, the int8 file is named after it")
-        if int8 and (calibrate is None or validate is None):
+        if int8 and not (calibrate and validate):
             raise SettingsError("--int8 needs --calibrate DIR (training images) and --validate DIR (images and masks)")
         try:
             from fissura.export import export_model
@@ -46,6 +50,6 @@ def export(
                 f"'fissura export' needs {error.name}; run: pip install 'fissura[train,onnxruntime]'"
             ) from error
         export_model(
-            checkpoint, out, int8=int8, calibrate=calibrate, validate=validate, name=name,
+            checkpoint, out, int8=int8, calibrate=calibrate or (), validate=validate or (), name=name,
             say=lambda line: say(line, quiet=quiet),
         )  # fmt: skip

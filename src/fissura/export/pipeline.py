@@ -11,7 +11,7 @@ import numpy as np
 from fissura.data.pairs import Pair
 from fissura.errors import ModelError, OutputError
 from fissura.export.checkpoint import load_trained
-from fissura.export.int8 import read_calibration_tiles, write_int8
+from fissura.export.int8 import CALIBRATION_TILES, read_calibration_tiles, write_int8
 from fissura.export.onnx_file import export_onnx
 from fissura.export.parity import LARGEST_F1_LOSS, ParityReport, find_all_pairs, measure_parity, pooled_f1
 from fissura.infer.backend import BackendOptions, Precision, load_backend
@@ -30,8 +30,8 @@ def export_model(
     out: Path,
     *,
     int8: bool = False,
-    calibrate: Path | None = None,
-    validate: Path | None = None,
+    calibrate: Sequence[Path] = (),
+    validate: Sequence[Path] = (),
     name: str | None = None,
     say: Callable[[str], None] = print,
 ) -> ParityReport:
@@ -41,8 +41,8 @@ def export_model(
         checkpoint: Trained weights, see `load_trained`.
         out: The ONNX file.
         int8: Also make an int8 file; needs both folders.
-        calibrate: Training images. Also used for the parity check; without it generated crops are.
-        validate: Data sets of images and masks, on which int8 and bf16 are accepted or not.
+        calibrate: Folders of training images, drawn from evenly. Also used for the parity check; without it generated crops are.
+        validate: Folders with data sets of images and masks, on which int8 and bf16 are accepted or not.
         name: Another name for the card.
         say: Called with lines for people.
     Returns:
@@ -52,12 +52,14 @@ def export_model(
         DataError: A folder cannot be used.
         OutputError: A file cannot be written.
     """
-    pairs = find_all_pairs(validate) if validate else []
+    pairs = [pair for folder in validate for pair in find_all_pairs(folder)]
     card = _write_weights(checkpoint, out, name)
-    tiles = read_calibration_tiles(calibrate, card.tile) if calibrate else _generated_tiles(card.tile)
+    share = -(-CALIBRATION_TILES // max(len(calibrate), 1))
+    tiles = [t for folder in calibrate for t in read_calibration_tiles(folder, card.tile, count=share)]
+    tiles = tiles or _generated_tiles(card.tile)
     net, _ = load_weights(out.with_suffix(".safetensors"))
     export_onnx(net, card, out)
-    report = _compare(out, card, tiles[:PARITY_TILES], pairs)
+    report = _compare(out, card, tiles[:: max(len(tiles) // PARITY_TILES, 1)][:PARITY_TILES], pairs)
     for line in report.lines():
         say(line)
     if not report.passed:
