@@ -62,7 +62,8 @@ def main() -> None:
     if options.data:
         add_f1(table, options.model, options.data, options.images)
     print_table(table)
-    settings = {"model": options.model, "side_px": SIDE, "threads": THREADS, "rounds": options.rounds}
+    tile = load_segmenter(options.model).card.tile
+    settings = {"model": options.model, "tile": tile, "side_px": SIDE, "threads": THREADS, "rounds": options.rounds}
     result = run | settings | {"rows": table}
     print(f"wrote {write_result('speed', result, options.out)}")
 

@@ -23,6 +23,6 @@ for precision in int8 fp32; do
   fissura evaluate "${test[@]}" --precision $precision --out "$run/test_$precision"
   fissura evaluate "${negatives[@]}" --precision $precision --out "$run/negatives_$precision"
 done
-python benchmarks/speed.py --data "$crack/deepcrack/test" --data "$crack/cfd/test"
+python benchmarks/speed.py --data "$crack/deepcrack/test"
 python benchmarks/large_image.py
 python runs/publish.py fast "$run"

@@ -10,21 +10,23 @@ Nothing is typed by hand.
 from __future__ import annotations
 
 import json
-import platform
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from fissura.export.onnx_file import save_model
-from fissura.infer.onnx_metadata import read_card
-from fissura.infer.precision import int8_sibling
-from fissura.spec import ModelCard
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from machine import describe_run  # noqa: E402
+
+from fissura.export.onnx_file import save_model  # noqa: E402
+from fissura.infer.onnx_metadata import read_card  # noqa: E402
+from fissura.infer.precision import int8_sibling  # noqa: E402
+from fissura.spec import ModelCard  # noqa: E402
+
 WEIGHTS = ROOT / "src" / "fissura" / "weights"
 RESULTS = ROOT / "benchmarks" / "results"
 SHOWN = ("F1", "precision", "recall", "F1@2px", "ODS", "OIS", "AP", "clDice", "clIoU")
@@ -50,7 +52,7 @@ def main(name: str, run: Path) -> None:
 
 def collect(name: str, run: Path) -> dict[str, Any]:
     """One record of all evaluations, with date, commit and machine."""
-    record: dict[str, Any] = {"model": name, "commit": commit(), "machine": machine(), "precisions": {}}
+    record: dict[str, Any] = {"model": name, **describe_run(), "precisions": {}}
     for precision in ("int8", "fp32"):
         parts = {}
         for part in ("test", "negatives"):
@@ -60,7 +62,7 @@ def collect(name: str, run: Path) -> dict[str, Any]:
         if parts:
             record["precisions"][precision] = parts
     first = next(iter(record["precisions"].values()))["test"]
-    record["date"] = first["date"][:10]
+    record["date"] = first["date"]
     record["weights_sha256"] = first["model"]["weights_sha256"]
     return record
 
@@ -105,28 +107,27 @@ def accuracy_text(accuracy: dict[str, Any]) -> str:
         "",
         f"False alarms: {alarms} of {images} crack-free test images ({alarms / images:.1%}) have more than "
         "50 crack pixels. "
-        f"Measured {accuracy['date']}, commit {accuracy['commit']}, {accuracy['machine']}; script `runs/fast.sh`.",
+        f"Measured {origin(accuracy)}; script `runs/fast.sh`.",
     ]
     return "\n".join(lines)
 
 
 def speed_text(speed: dict[str, Any]) -> str:
     lines = [
-        f"A 512×512 image on {speed['threads']} threads, medians of {speed['rounds']} interleaved rounds "
-        "(ratio: published HACNetV2, c=32, PyTorch fp32, against each row, round by round):",
+        f"A {speed['side_px']}×{speed['side_px']} image on {speed['threads']} threads, medians and p95 of "
+        f"{speed['rounds']} interleaved rounds. *Times faster*: the published HACNetV2 (c=32, PyTorch fp32, the faster "
+        "memory layout) against each row, median of the ratios round by round. *Segmenter* rows are what a user gets: "
+        f"the shipped {speed['tile']}-px tiles with overlaps and blending; the others are one forward pass of the same "
+        "weights at 512.",
         "",
-        "| engine | median ms | p95 ms | times faster | F1 |",
+        "| | median ms | p95 ms | times faster | F1 |",
         "|---|---:|---:|---:|---:|",
     ]
-    for row in speed["rows"]:
-        ratio = row.get("ratio_median")
-        f1 = row.get("f1")
-        lines.append(
-            f"| {row['name']} | {row['median_ms']:.1f} | {row['p95_ms']:.1f} | "
-            f"{'' if ratio is None else f'{ratio:.1f}'} | {'' if f1 is None else f'{f1:.4f}'} |"
-        )
-    origin = f"{speed['date'][:10]}, commit {speed['commit']}, {speed['machine']}"
-    lines += ["", f"Measured {origin}; `benchmarks/speed.py`."]
+    for name, row in speed["rows"].items():
+        f1 = f"{row['f1_mean']:.4f}" if "f1_mean" in row else ""
+        numbers = f"{row['median_ms']:.1f} | {row['p95_ms']:.1f} | {row['times_faster_median']:.1f}"
+        lines.append(f"| {name} | {numbers} | {f1} |")
+    lines += ["", f"F1: deepcrack/test. Measured {origin(speed)}; `benchmarks/speed.py`."]
     return "\n".join(lines)
 
 
@@ -182,19 +183,10 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=True)
-    return done.stdout.strip()
-
-
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-        model = f"{names[0]}, {len(names)} cores" if names else model
-    return model
+def origin(record: dict[str, Any]) -> str:
+    """Date, commit and machine of a result, in words."""
+    machine = record["machine"]
+    return f"{record['date'][:10]}, commit {record['commit']}, {machine['cpu']}, {machine['cores']} cores"
 
 
 if __name__ == "__main__":

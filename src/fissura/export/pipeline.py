@@ -41,7 +41,7 @@ def export_model(
         checkpoint: Trained weights, see `load_trained`.
         out: The ONNX file.
         int8: Also make an int8 file; needs both folders.
-        calibrate: Folders of training images, drawn from evenly. Also used for the parity check; without it generated crops are.
+        calibrate: Folders of training images, drawn from evenly; without any, generated crops serve
         validate: Folders with data sets of images and masks, on which int8 and bf16 are accepted or not.
         name: Another name for the card.
         say: Called with lines for people.
