@@ -233,12 +233,17 @@ class _Run:
         share = sum(page.crack_pixels for page in pages) / max(1, sum(page.valid_pixels for page in pages))
         with_cracks = sum(page.crack_pixels > 0 for page in pages)
         kept = f", {tally.skipped} kept from before" if tally.skipped else ""
-        speed = f", {tally.done / max(seconds, 1e-3):.3g} images/s" if tally.done else ""
+        speed = f", {_describe_speed(tally.done, seconds)}" if tally.done else ""
         say(f"done: {tally.done} images{kept}, {len(tally.failed)} failed{speed}", quiet=quiet)
         say(f"cracks: {100 * share:.2f} % of the pixels, in {with_cracks} of {len(pages)} pictures", quiet=quiet)
         say(f"results: {', '.join(str(out / kind) for kind in self.request.kinds)}", quiet=quiet)
         if self.request.overlays:
             say(f"next: look at the pictures in {out / 'overlays'}", quiet=quiet)
+
+
+def _describe_speed(images: int, seconds: float) -> str:
+    rate = images / max(seconds, 1e-3)
+    return f"{rate:.3g} images/s" if rate >= 0.5 else f"{1 / rate:.1f} s per image"
 
 
 class _Meter:
@@ -282,8 +287,9 @@ class _Meter:
         self._tell(str(image.relative))
 
     def _tell(self, name: str) -> None:
-        now = math.ceil(self._goal_mp) if self._finished == self._total else int(self._done_mp)
-        steps = min(now, self._line.total) - self._told
+        # The last step is kept back until the last result is written.
+        total = self._line.total
+        steps = (total if self._finished == self._total else min(int(self._done_mp), total - 1)) - self._told
         if steps > 0:
             self._told += steps
             self._line.advance(f"{self._finished}/{self._total} images {name}".strip(), steps)

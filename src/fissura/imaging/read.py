@@ -76,17 +76,17 @@ def read_pages(path: Path) -> Iterator[LoadedImage]:
     Raises:
         ImageError: As in `read_image`. Pages before a damaged one have been given by then.
     """
-    with _image_errors(path), _open(path) as image:
-        if image.format != "TIFF":
-            frames = int(getattr(image, "n_frames", 1))
-            note = () if frames == 1 else (f"only the first of {frames} frames is used",)
-            yield _load(image, path, 0, note)
+    with _image_errors(path):
+        single = _read_single(path)
+        if single is not None:
+            yield single
             return
-        frames_of_pages = find_tiff_pages(image)
-        for page, frame in enumerate(frames_of_pages):
-            image.seek(frame)
-            loaded = _load(image, path, page, (), tiff_directory=frame + 1)
-            yield replace(loaded, pages=len(frames_of_pages))
+        with _open(path) as image:
+            frames_of_pages = find_tiff_pages(image)
+            for page, frame in enumerate(frames_of_pages):
+                image.seek(frame)
+                loaded = _load(image, path, page, (), tiff_directory=frame + 1)
+                yield replace(loaded, pages=len(frames_of_pages))
 
 
 def read_size_hw(path: Path) -> tuple[int, int]:
@@ -209,6 +209,16 @@ def _register_heif() -> bool:
         return False
     pillow_heif.register_heif_opener()
     return True
+
+
+def _read_single(path: Path) -> LoadedImage | None:
+    """The image of a file that is no TIFF. A function of its own, so that Pillow's copy is freed on return."""
+    with _open(path) as image:
+        if image.format == "TIFF":
+            return None
+        frames = int(getattr(image, "n_frames", 1))
+        notes = () if frames == 1 else (f"only the first of {frames} frames is used",)
+        return _load(image, path, 0, notes)
 
 
 def _looks_like(path: Path) -> str:
