@@ -19,16 +19,16 @@ def train(
 ) -> None:
     """Train a network, or fine-tune a shipped one with 'init: fast'.
 
+    A set is a folder with images/ and masks/, paired by stem. Masks may be 0/1, 0/255, palette or RGB.
+    The run folder holds checkpoints/, tensorboard/ and, at the end, NAME.safetensors with its model card.
+
+    \b
     Examples:
-
       FISSURA_DATA=data fissura train runs/fast.yaml --out out/fast
-
-      fissura train mine.yaml --out out/mine        (again: resumes exactly)
-
-      tensorboard --logdir out/mine
-
-    Afterwards: fissura export out/mine/mine.safetensors --out mine.onnx
-    """
+      fissura train mine.yaml --out out/mine                   again: goes on where it stopped, exactly
+      tensorboard --logdir out/mine                            look at the curves
+      fissura export out/mine/mine.safetensors --out mine.onnx --int8 --calibrate mine/train --validate mine/val
+    """  # noqa: D301 - \b keeps the examples as they are
     with plain_errors(debug=debug):
         try:
             from fissura.train.config import read_config
