@@ -52,11 +52,13 @@ class Tally:
     _say: Callable[[str], None] = warn
 
     def fail(self, source: str, error: BaseException) -> None:
+        """Note and report one input that failed."""
         self.failed.append((source, str(error)))
         self._say(f"failed: {source}: {error}")
 
     @property
     def exit_status(self) -> int:
+        """0 if all is well, 1 if some inputs failed."""
         return EXIT_SOME_FAILED if self.failed else EXIT_OK
 
 
