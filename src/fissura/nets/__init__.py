@@ -49,6 +49,7 @@ def save_weights(path: Path, net: nn.Module, card: ModelCard) -> None:
     """Write a network's weights as safetensors, with its card in the metadata."""
     state = {name: tensor.detach().contiguous().cpu() for name, tensor in net.state_dict().items()}
     save_file(state, str(path), metadata=card.to_metadata())
+    path.chmod(0o644)  # safetensors writes for the owner alone, which a package cannot use
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
