@@ -16,7 +16,8 @@ for set in crack500 uavcrack_asphalt uavcrack_concrete uav_quay gaps384; do vali
 for set in deepcrack cfd crack500 uavcrack_asphalt gaps384; do test+=(--data "$crack/$set/test"); done
 for set in negatives_noncrack negatives_metu_concrete; do negatives+=(--data "$crack/$set/test"); done
 
-fissura train runs/fast_stage1.yaml --out out/fast_stage1 # fast.yaml starts from its weights
+fissura train runs/fast_stage1.yaml --out out/fast_stage1 # each stage starts from the weights of the one before
+fissura train runs/fast_stage2.yaml --out out/fast_stage2
 fissura train runs/fast.yaml --out "$run"
 fissura export "$run/fast.safetensors" --out "$weights/fast.onnx" --int8 "${calibrate[@]}" "${validate[@]}"
 for precision in int8 fp32; do
