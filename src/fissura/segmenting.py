@@ -20,7 +20,6 @@ from fissura.infer.segmenter import Segmenter
 from fissura.types import BoolMask, RgbImage
 
 LARGE_PIXELS = 4_000_000
-SMALL_SIDE_PX = 300
 WIDE_PX = 5
 """A reduced scale adds only what is at least this wide there."""
 RIM_PX = 3
@@ -35,14 +34,12 @@ def plan_scales(height: int, width: int) -> tuple[float, ...]:
     """Scales of ``--scale auto``; the first is the finest.
 
     Above 4 megapixels the picture is also seen at a half and a quarter, which costs 31 % more and fills cracks
-    wider than a tile's view; with a short side below 300 pixels it is seen enlarged twice, where a hairline is
-    less than the network's finest detail. Anything else is seen as it is.
+    wider than a tile's view. Anything else is seen as it is: enlarging small pictures twice was measured on five
+    validation sets and lost more on wide cracks than it found of thin ones (docs/LOG.md).
 
     >>> plan_scales(6000, 8000)
     (1.0, 0.5, 0.25)
     """
-    if min(height, width) < SMALL_SIDE_PX:
-        return (2.0,)
     if height * width > LARGE_PIXELS:
         return (1.0, 0.5, 0.25)
     return (1.0,)

@@ -19,6 +19,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from fissura.errors import ModelError, OutputError, SettingsError
+from fissura.infer.store import find_model
 from fissura.nets import build, load_state, parameter_count, read_weights, save_weights
 from fissura.spec import ModelCard, TrainingSet
 from fissura.train.config import TrainConfig
@@ -50,8 +51,14 @@ def train(config: TrainConfig, out: Path, *, say: Say = print, quiet: bool = Fal
     card = make_card(config, sets)
     torch.manual_seed(config.seed)
     module = CrackModule(config, card)
-    if config.init and resume is None:
-        _initialise(module, config.init, say)
+    if config.init:
+        first, origin = read_weights(_find_init(config.init))
+        card = card.model_copy(update={"trained_on": f"{card.trained_on}; before: {origin.name}, {origin.trained_on}"})
+        module.card = card
+        if resume is None:
+            load_state(module.net, first, source=config.init)
+            load_state(module.averaged.module, first, source=config.init)
+            say(f"starting from {origin.name} {origin.version}")
     start = 0
     if resume is not None:
         start = int(torch.load(resume, map_location="cpu", weights_only=False)["global_step"])
@@ -152,16 +159,12 @@ def strictest_terms(terms: Sequence[str]) -> str:
     return min(terms, key=rank) if terms else "CC0-1.0"
 
 
-def _initialise(module: CrackModule, init: str, say: Say) -> None:
-    from fissura.infer.store import find_model
-
+def _find_init(init: str) -> Path:
+    """The weights that ``init`` means: a file, or those of a shipped model."""
     path = Path(init) if Path(init).suffix == ".safetensors" else find_model(init).safetensors
     if path is None:
         raise ModelError(f"the shipped model '{init}' has no safetensors file to start from")
-    state, card = read_weights(path)
-    load_state(module.net, state, source=str(path))
-    load_state(module.averaged.module, state, source=str(path))
-    say(f"starting from {card.name} {card.version}")
+    return path
 
 
 def _make_trainer(config: TrainConfig, out: Path, say: Say, *, quiet: bool) -> L.Trainer:
