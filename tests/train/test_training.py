@@ -99,6 +99,18 @@ def test_fine_tuning_starts_from_given_weights(data_root, tmp_path):
         train(_config(data_root, init="no-such-model"), tmp_path / "c", say=lambda _: None, quiet=True)
 
 
+def test_a_share_of_the_initial_weights_is_kept(data_root, tmp_path):
+    first = train(_config(data_root), tmp_path / "a", say=lambda _: None, quiet=True)
+    plain = train(_config(data_root, init=str(first), steps=3), tmp_path / "b", say=lambda _: None, quiet=True)
+    mixed = train(
+        _config(data_root, init=str(first), steps=3, keep_init=0.25), tmp_path / "c", say=lambda _: None, quiet=True
+    )
+    start, end, mean = (load_weights(path)[0].state_dict() for path in (first, plain, mixed))
+    for name in ("stem_full.a.weight", "stem_full.norm.running_mean", "fuse.bias"):
+        torch.testing.assert_close(mean[name], 0.25 * start[name] + 0.75 * end[name])
+    assert "0.25 of those weights kept" in load_weights(mixed)[1].trained_on
+
+
 def test_folder_of_another_run_is_refused_and_more_steps_are_not(data_root, tmp_path):
     train(_config(data_root), tmp_path / "run", say=lambda _: None, quiet=True)
     with pytest.raises(SettingsError, match=r"other settings \(seed differ\)"):

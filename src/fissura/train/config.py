@@ -53,6 +53,10 @@ class TrainConfig(BaseModel):
     init: str | None = None
     """None for fresh weights; the name of a shipped model or a .safetensors file to fine-tune."""
 
+    keep_init: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the initial weights in the result, which is then a mean of both (a model soup): what fine-tuning
+    won on the new stays, what it lost on the old comes back."""
+
     data_root: str = "${FISSURA_DATA}/crack"
     """May name environment variables; relative paths start at the config file's folder."""
     train: tuple[SetConfig, ...] = Field(min_length=1)

@@ -7,7 +7,7 @@ import json
 import logging
 import platform
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,9 @@ def train(config: TrainConfig, out: Path, *, say: Say = print, quiet: bool = Fal
         trainer.fit(module, loader, ckpt_path=resume, weights_only=False)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    if config.keep_init and config.init:
+        _mix(module, read_weights(_find_init(config.init))[0], config.keep_init)
+        card = card.model_copy(update={"trained_on": f"{card.trained_on}; {config.keep_init:g} of those weights kept"})
     path = out / f"{config.name}.safetensors"
     save_weights(path, module.averaged.module, card)
     say(f"trained {trainer.global_step} steps; weights with model card: {path}")
@@ -165,6 +168,13 @@ def _find_init(init: str) -> Path:
     if path is None:
         raise ModelError(f"the shipped model '{init}' has no safetensors file to start from")
     return path
+
+
+def _mix(module: CrackModule, first: Mapping[str, torch.Tensor], share: float) -> None:
+    """Replace the averaged weights by a mean with others of the same network, statistics of BN included."""
+    state = module.averaged.module.state_dict()
+    mixed = {k: v.lerp(first[k].to(v), share) if v.is_floating_point() else v for k, v in state.items()}
+    module.averaged.module.load_state_dict(mixed)
 
 
 def _make_trainer(config: TrainConfig, out: Path, say: Say, *, quiet: bool) -> L.Trainer:
