@@ -58,7 +58,7 @@ class ModelCard(BaseModel):
     threshold: float = Field(default=0.5, gt=0.0, lt=1.0)
     classes: tuple[str, ...] = ("background", "crack")
     gsd_mm: tuple[float, float] = (0.3, 5.0)
-    """Ground sampling distances, in mm per pixel, that the training data roughly cover."""
+    """Nominal ground sampling distances in mm per pixel: an estimate, since most training sets state none."""
 
     precision: Literal["fp32", "int8"] = "fp32"
     allowed_precisions: tuple[Literal["fp32", "bf16", "int8"], ...] = ("fp32", "bf16")

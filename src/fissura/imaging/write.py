@@ -71,7 +71,7 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
 
 def as_output_error(path: Path, error: OSError) -> OutputError:
     """The error with the path and the way out in its message and the number in ``errno``."""
-    reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+    reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}; choose another --out")
     wrapped = OutputError(f"cannot write {path}: {reason}")
     wrapped.errno = error.errno
     return wrapped
