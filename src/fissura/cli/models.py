@@ -62,7 +62,7 @@ def describe(model: ShippedModel) -> str:
         f"{card.name} {card.version}: {card.description}",
         f"  network     {card.architecture}, {card.parameters:,} parameters",
         f"  tile        {card.tile} px, overlap {card.overlap} px, threshold {card.threshold:g}",
-        f"  scale       nominally {card.gsd_mm[0]:g} to {card.gsd_mm[1]:g} mm per pixel (estimated, most sets state none)",
+        f"  scale       nominally {card.gsd_mm[0]:g} to {card.gsd_mm[1]:g} mm per pixel (estimated)",
         f"  precisions  {', '.join(model.precisions)}",
     ]
     if card.figures:

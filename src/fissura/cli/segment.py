@@ -24,7 +24,7 @@ def segment(
         typer.Option(
             metavar="auto|N",
             help="Size at which images are seen. auto: above 4 megapixels also at 1/2 and 1/4, for wide cracks (31 % "
-            "more pixels); others as they are. 2 finds finer cracks at four times the time.",
+            "more pixels); others as they are. 2 enlarges finer cracks, for four times the pixels.",
         ),
     ] = "auto",
     min_length: Annotated[float, typer.Option(metavar="PX", help="Drop pieces with a shorter diagonal.")] = 0.0,
