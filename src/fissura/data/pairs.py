@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,3 +132,11 @@ def _bright(values: npt.NDArray[np.generic]) -> BoolMask:
         return np.asarray(values > 0)  # type: ignore[operator]
     limit = 128.0 if top <= 255.0 else (top + 1.0) / 2.0
     return np.asarray(values >= limit)  # type: ignore[operator]
+
+
+def spread(pairs: Sequence[Pair], limit: int) -> list[Pair]:
+    """At most ``limit`` pairs, evenly spread over the set, the same ones every time."""
+    if len(pairs) <= limit:
+        return list(pairs)
+    picked = np.linspace(0, len(pairs) - 1, limit).round().astype(int)
+    return [pairs[i] for i in picked]

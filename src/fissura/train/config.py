@@ -24,6 +24,9 @@ class SetConfig(BaseModel):
     scale: tuple[float, float] = (0.6, 1.6)
     dilate: int = Field(default=0, ge=0, le=5)
     """Radius in pixels by which lines narrower than the crack are thickened (line labels of 1 px)."""
+    hold_back: int = Field(default=0, ge=0)
+    """Images, evenly spread over the folder, that are kept from training and watched as validation instead: for
+    sets without a validation folder of their own."""
     terms: str = "unstated"
     source: str = ""
 
@@ -71,6 +74,8 @@ class TrainConfig(BaseModel):
     overlap: int = Field(default=64, ge=0)
     batch: int = Field(default=8, ge=1)
     steps: int = Field(default=6000, ge=1)
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """``muon`` (`fissura.train.muon`) takes about three times AdamW's rate."""
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     warmup_steps: int = Field(default=200, ge=0)

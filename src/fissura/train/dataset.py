@@ -15,7 +15,7 @@ from skimage.morphology import skeletonize
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from fissura.data.pairs import find_pairs, read_mask
+from fissura.data.pairs import Pair, find_pairs, read_mask, spread
 from fissura.errors import DataError
 from fissura.synth.crops import render_training_crop
 from fissura.train.augment import CropGeometry, cut_crop, photograph
@@ -39,7 +39,7 @@ def read_training_set(config: SetConfig, data_root: Path) -> LoadedSet:
         DataError: A file cannot be read, or sizes differ; the file is named.
     """
     images, masks = [], []
-    for pair in find_pairs(data_root / config.folder):
+    for pair in split_held_back(find_pairs(data_root / config.folder), config)[0]:
         image = read_rgb(pair.image)
         mask = read_mask(pair.mask, size_hw=image.shape[:2])
         if config.dilate:
@@ -48,6 +48,21 @@ def read_training_set(config: SetConfig, data_root: Path) -> LoadedSet:
         images.append(image)
         masks.append(mask)
     return LoadedSet(config, images, masks)
+
+
+def split_held_back(pairs: Sequence[Pair], config: SetConfig) -> tuple[list[Pair], list[Pair]]:
+    """The pairs to train on and those that ``hold_back`` keeps from it.
+
+    Raises:
+        DataError: Nothing would be left to train on.
+    """
+    if not config.hold_back:
+        return list(pairs), []
+    if config.hold_back >= len(pairs):
+        raise DataError(f"{config.folder} has {len(pairs)} pairs; hold_back is {config.hold_back} and leaves none")
+    kept = spread(pairs, config.hold_back)
+    held = {pair.image for pair in kept}
+    return [pair for pair in pairs if pair.image not in held], kept
 
 
 def read_rgb(path: Path) -> RgbImage:

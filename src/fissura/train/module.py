@@ -15,6 +15,7 @@ from fissura.spec import CARD_KEY, ModelCard
 from fissura.train.config import TrainConfig
 from fissura.train.dataset import to_float
 from fissura.train.losses import LossWeights, crack_loss
+from fissura.train.muon import Muon
 
 
 class CrackModule(L.LightningModule):
@@ -69,7 +70,7 @@ class CrackModule(L.LightningModule):
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         others = [p for p in self.net.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": c.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=c.learning_rate)
+        optimizer = (Muon if c.optimizer == "muon" else torch.optim.AdamW)(groups, lr=c.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, c))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

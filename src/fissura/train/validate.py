@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from fissura.data.pairs import Pair, find_pairs
+from fissura.data.pairs import find_pairs, spread
 from fissura.infer.segmenter import Segmenter
 from fissura.metrics.evaluation import evaluate
 from fissura.train.config import TrainConfig
+from fissura.train.dataset import split_held_back
 from fissura.train.module import CrackModule
 from fissura.types import Probability, RgbImage
 
@@ -37,14 +38,6 @@ class ModuleBackend:
             yield probability
 
 
-def spread(pairs: Sequence[Pair], limit: int) -> list[Pair]:
-    """At most ``limit`` pairs, evenly spread over the set, the same ones every time."""
-    if len(pairs) <= limit:
-        return list(pairs)
-    picked = np.linspace(0, len(pairs) - 1, limit).round().astype(int)
-    return [pairs[i] for i in picked]
-
-
 class Validation(Callback):
     """Logs F1 and F1@2px of every validation set, and their means, every ``validate_every`` steps."""
 
@@ -54,6 +47,10 @@ class Validation(Callback):
             folder: spread(find_pairs(Path(config.data_root) / folder), config.validation_limit)
             for folder in config.validate_on
         }
+        for entry in config.train:
+            if entry.hold_back:
+                held = split_held_back(find_pairs(Path(config.data_root) / entry.folder), entry)[1]
+                self._sets[f"{entry.folder} (held back)"] = spread(held, config.validation_limit)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         step = trainer.global_step
