@@ -61,6 +61,11 @@ class GroundScale:
         homogeneous = np.column_stack([points_rc[:, 1], points_rc[:, 0], np.ones(len(points_rc))]) @ self.matrix.T
         return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:], np.float64)
 
+    def on_ground(self, points_rc: Points) -> npt.NDArray[np.bool_]:
+        """Whether each pixel shows the ground, shape (N,): False at and above the horizon of a view at an angle."""
+        x, y, one = points_rc[:, 1], points_rc[:, 0], np.ones(len(points_rc))
+        return np.asarray(np.column_stack([x, y, one]) @ self.matrix[2] > 0, np.bool_)
+
     def jacobian(self, points_rc: Points) -> npt.NDArray[np.float64]:
         """Local derivative at each point, shape (N, 2, 2): ground (x, y) by pixel (x, y), mm per px."""
         homogeneous = np.column_stack([points_rc[:, 1], points_rc[:, 0], np.ones(len(points_rc))]) @ self.matrix.T

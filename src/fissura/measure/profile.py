@@ -1,0 +1,266 @@
+"""Width of a crack from the grey values across it.
+
+The model: a background that may slope, less a dark box of the crack's width, blurred by the camera and integrated over
+pixels. Five numbers describe a profile: background, slope, darkness, centre and width; a sixth, the blur, is known or has a
+prior. A grid over width, centre and blur, with the linear numbers solved exactly at each node, gives the whole posterior, not
+one optimum, so that width and standard error hold where the problem is not decidable as well:
+
+* Wider than about two blur widths, shape decides: width and darkness are both seen, and grey may be scaled and
+  shifted at will.
+* Narrower, only their product is seen (the missing light). There the prior on darkness decides: cracks are holes, and a hole
+  returns about an eighth of the light that the surface around it does. Wider stretches of the same crack replace that
+  prior when they are known.
+
+The prior on darkness is logistic, with tails heavier than a Gaussian's: where a clean profile speaks against it, the
+profile wins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr
+
+from fissura.errors import GeometryError
+
+Values = npt.NDArray[np.float64]
+_Single = npt.NDArray[np.float32]
+
+DARKNESS = 0.88
+"""Share of the background's light that is missing inside a crack, if nothing better is known."""
+DARKNESS_SPREAD = 0.05
+"""Standard deviation of the core of the (logistic) prior around it."""
+BLUR_PX = 0.75
+"""Median standard deviation of a camera's point-spread function, in pixels."""
+BLUR_SPREAD = 0.8
+"""Standard deviation of the logarithm of the blur: 0.35 to 1.7 px are within one."""
+NOISE_INFLATION = 20.0
+"""Texture and ragged walls are correlated from sample to sample: residuals count as if their variance were so many times
+larger."""
+
+_MARGIN = 8 * BLUR_PX  # of background on each side that the fit looks at
+_RESOLVED = 2.0  # blur widths from which a width is seen rather than inferred
+_LEAST_SAMPLES = 7
+_BLURS_PX = BLUR_PX * 1.25 ** np.arange(-3.0, 7.0)
+_CHUNK = 32  # keeps the grid of a chunk in the cache
+
+
+@dataclass(frozen=True)
+class ProfileWidth:
+    """What a profile says of the crack it crosses.
+
+    Attributes:
+        width_px: Width in samples of the profile, above 0.
+        sigma_px: Its standard error.
+        contrast: Depth of the visible dip as a share of the background, 0 to 1.
+        ok: There is a dip that stands out from the noise, away from the profile's ends. If False, the width is no
+            more than the best guess.
+        below_blur: Too narrow for its darkness to be seen, so that the width rests on the darkness assumed.
+        darkness: Share of the background's light that the crack takes, as fitted, 0 to 1.
+        blur_px: Blur as fitted or given, standard deviation in samples.
+    """
+
+    width_px: float
+    sigma_px: float
+    contrast: float
+    ok: bool
+    below_blur: bool = False
+    darkness: float = DARKNESS
+    blur_px: float = BLUR_PX
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What is known before the profile is seen.
+
+    Attributes:
+        blur_px: Standard deviation of the blur in samples; None leaves it to the prior.
+        darkness: Share of the background's light missing inside the crack; None takes `DARKNESS`.
+        darkness_spread: Scale of the prior around it.
+        reach_px: The crack's centre is within so many samples of the profile's middle.
+        black: Grey value of no light.
+        noise_inflation: See `NOISE_INFLATION`; averages over a stretch of crack bear less.
+    """
+
+    blur_px: float | None = None
+    darkness: float | None = None
+    darkness_spread: float = DARKNESS_SPREAD
+    reach_px: float = 5.0
+    black: float = 0.0
+    noise_inflation: float = NOISE_INFLATION
+
+
+@dataclass(frozen=True, eq=False)
+class ProfileFits:
+    """Fits of N profiles; the fields of `ProfileWidth` as arrays of shape (N,), and the centres."""
+
+    width_px: Values
+    sigma_px: Values
+    contrast: Values
+    ok: npt.NDArray[np.bool_]
+    below_blur: npt.NDArray[np.bool_]
+    darkness: Values
+    blur_px: Values
+    centre_px: Values
+    """Sample position of the crack's middle, from the profile's middle."""
+
+
+def profile_width(grey: npt.ArrayLike, *, blur_px: float | None = None, darkness: float | None = None) -> ProfileWidth:
+    """Width of the crack that a profile crosses.
+
+    Args:
+        grey: Shape (N >= 7,), 0 to 255, one sample per pixel across the crack, blurred by the camera, the crack near
+            the middle.
+        blur_px: Standard deviation of the blur in pixels, if known.
+        darkness: Share of the light missing inside, 0 to 1, if known from wider stretches of the same crack.
+    Raises:
+        GeometryError: Another shape, too few samples, values that are no numbers, or an argument out of range.
+    Source: own method; for the data and earlier methods see Benz and Rodehorst (2021), MVA.
+
+    >>> found = profile_width([120, 121, 119, 120, 121, 120, 40, 5, 5, 40, 120, 119, 121, 120, 120])
+    >>> round(found.width_px, 1), found.ok
+    (3.3, True)
+    """
+    values = np.asarray(grey, np.float64)
+    if values.ndim != 1:
+        raise GeometryError(f"a profile has one axis, got shape {values.shape}; for several use fit_profiles")
+    fits = fit_profiles(values[None], FitSettings(blur_px, darkness))
+    return ProfileWidth(
+        float(fits.width_px[0]), float(fits.sigma_px[0]), float(fits.contrast[0]), bool(fits.ok[0]),
+        bool(fits.below_blur[0]), float(fits.darkness[0]), float(fits.blur_px[0]),
+    )  # fmt: skip
+
+
+def fit_profiles(grey: npt.NDArray[np.float64], settings: FitSettings | None = None) -> ProfileFits:
+    """Fit many profiles of one length at once.
+
+    Args:
+        grey: Shape (N, samples), 0 to 255.
+        settings: What is known of all of them.
+    Raises:
+        GeometryError: Fewer than 7 samples, values that are no numbers, or settings out of range.
+    """
+    settings = settings or FitSettings()
+    _check(grey, settings)
+    bank = _bank(grey.shape[1], settings.blur_px, min(settings.reach_px, grey.shape[1] / 3))
+    parts = [_fit_chunk(grey[i : i + _CHUNK], bank, settings) for i in range(0, len(grey), _CHUNK)]
+    if not parts:
+        empty = np.empty(0)
+        return ProfileFits(empty, empty, empty, empty > 0, empty > 0, empty, empty, empty)
+    return ProfileFits(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _check(grey: npt.NDArray[np.float64], settings: FitSettings) -> None:
+    if grey.ndim != 2 or grey.shape[1] < _LEAST_SAMPLES:
+        raise GeometryError(f"profiles have the shape {grey.shape}; needed are at least {_LEAST_SAMPLES} samples each")
+    if not np.isfinite(grey).all():
+        raise GeometryError("a profile holds values that are no numbers; leave out what lies outside the picture")
+    if settings.blur_px is not None and not 0 < settings.blur_px < 50:
+        raise GeometryError(f"blur_px is {settings.blur_px}; give a standard deviation above 0 in pixels")
+    if settings.darkness is not None and not 0 < settings.darkness <= 1:
+        raise GeometryError(f"darkness is {settings.darkness}; give the missing share of the light, above 0 to 1")
+
+
+@dataclass(frozen=True, eq=False)
+class _Bank:
+    """Templates of all grid nodes with their normal equations; K nodes, n samples."""
+
+    width: Values
+    centre: Values
+    blur: Values
+    design: _Single  # (K, n, 3): background, slope, dip; 0 outside the node's window
+    inverse: _Single  # (K, 3, 3)
+    window: _Single  # (K, n)
+    count: Values
+
+
+@lru_cache(maxsize=24)
+def _bank(samples: int, blur_px: float | None, reach_px: float) -> _Bank:
+    blurs = np.array([blur_px]) if blur_px is not None else _BLURS_PX
+    widest = 0.75 * samples
+    widths = np.concatenate([np.arange(0.1, 3, 0.1), np.arange(3, 8, 0.2), np.arange(8, max(widest, 8.1), 0.4)])
+    widths = widths[widths <= max(widest, 0.1)]
+    centres = np.arange(-np.floor(reach_px * 3) / 3, reach_px + 1e-9, 1 / 3)
+    grid = [axis.ravel() for axis in np.meshgrid(widths, centres, blurs, indexing="ij")]
+    width, centre, blur = (axis[:, None] for axis in grid)
+    x = (np.arange(samples) - (samples - 1) / 2)[None]
+    dip = _soft_step(x, centre - width / 2, blur) - _soft_step(x, centre + width / 2, blur)
+    window = (np.abs(x - centre) <= width / 2 + 2 * blur + _MARGIN).astype(np.float64)
+    design = np.stack([np.ones_like(dip), x - centre, -dip], axis=2) * window[:, :, None]
+    normal = design.transpose(0, 2, 1) @ design + 1e-6 * np.eye(3)
+    return _Bank(
+        grid[0], grid[1], grid[2], design.astype(np.float32), np.linalg.inv(normal).astype(np.float32),
+        window.astype(np.float32), window.sum(1),
+    )  # fmt: skip
+
+
+def _soft_step(x: Values, edge: Values, blur: Values) -> Values:
+    """A step from 0 to 1 at `edge`, blurred by a Gaussian and averaged over each pixel."""
+
+    def integral(z: Values) -> Values:
+        return z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+
+    return np.asarray((integral((x + 0.5 - edge) / blur) - integral((x - 0.5 - edge) / blur)) * blur, np.float64)
+
+
+def _fit_chunk(grey: npt.NDArray[np.float64], bank: _Bank, settings: FitSettings) -> tuple[npt.NDArray[np.generic], ...]:
+    """Posterior means of one chunk of profiles; arrays in the order of `ProfileFits`."""
+    K, n = bank.window.shape
+    mean = grey.mean(axis=1)
+    centred = (grey - mean[:, None]).astype(np.float32)
+    right = (bank.design.transpose(0, 2, 1).reshape(K * 3, n) @ centred.T).reshape(K, 3, -1)
+    solved = bank.inverse @ right
+    energy = bank.window @ (centred.T**2) - (solved * right).sum(1)
+    variance = np.maximum(energy, 0) / bank.count[:, None]  # (K, N)
+    background = np.maximum(solved[:, 0] + mean[None] - settings.black, 1.0)
+    depth = np.maximum(solved[:, 2], 1e-3)
+    visible = _visible_share(bank.width, bank.blur)[:, None]
+    dip = depth * visible
+    noise = np.maximum(variance.min(axis=0), 0.05)
+    seen = np.take_along_axis(dip, np.argmin(variance, axis=0)[None], axis=0)[0]
+    aim = DARKNESS if settings.darkness is None else settings.darkness
+    off = (depth / background - aim) / settings.darkness_spread
+    cost = n * variance / (settings.noise_inflation * noise) + 4 * _log_cosh(off / np.float32(np.sqrt(2)))
+    if settings.blur_px is None:
+        cost += ((np.log(bank.blur / BLUR_PX) / BLUR_SPREAD) ** 2)[:, None]
+    cost = np.where(solved[:, 2] > 0, cost, np.inf)
+    cost[:, ~np.isfinite(cost).any(axis=0)] = 0.0  # no dip anywhere: every width is as likely
+    # The grid is finer for narrow cracks; its density is not a prior.
+    weight = np.exp(-0.5 * (cost - cost.min(axis=0))) * _cell_sizes(bank.width)[:, None]
+    weight /= weight.sum(axis=0)
+
+    def expected(values: npt.NDArray[np.floating]) -> Values:
+        return np.asarray((weight * values).sum(axis=0), np.float64)
+
+    width = expected(bank.width[:, None])
+    sigma = np.sqrt(np.maximum(expected(bank.width[:, None] ** 2) - width**2, 0) + _rounding(width) ** 2)
+    blur = expected(bank.blur[:, None])
+    contrast = np.clip(expected(dip / background), 0, 1)
+    centre = expected(bank.centre[:, None])
+    standing = seen > 2.0 * np.sqrt(noise)
+    inside = np.abs(centre) + width / 2 < (n - 1) / 2
+    darkness = np.clip(expected(depth / background), 0, 1)
+    return width, sigma, contrast, standing & inside, width < _RESOLVED * blur, darkness, blur, centre
+
+
+def _log_cosh(z: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    size = np.abs(z)
+    return size + np.log1p(np.exp(-2 * size)) - np.float32(np.log(2))
+
+
+def _visible_share(width: Values, blur: Values) -> Values:
+    """Share of the darkness that is left at the middle of a blurred box."""
+    return np.asarray(2 * ndtr(width / (2 * np.hypot(blur, 0.29))) - 1, np.float64)
+
+
+def _cell_sizes(width: Values) -> Values:
+    unique, inverse = np.unique(width, return_inverse=True)
+    return np.asarray(np.gradient(unique)[inverse], np.float64)
+
+
+def _rounding(width: Values) -> Values:
+    """Standard error that the grid's own steps bring."""
+    return np.asarray(np.where(width < 3, 0.1, np.where(width < 8, 0.2, 0.4)) / np.sqrt(12), np.float64)

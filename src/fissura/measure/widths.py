@@ -1,0 +1,301 @@
+"""Width along every branch of a crack graph, from the grey values across it.
+
+Profiles are taken along the normals of the centreline, shifted onto the dark line where mask and line differ, and averaged over
+short stretches, so that the surface's texture averages out. Then, from certain to uncertain:
+
+1. The *blur* of the picture is read off the widest cracks in it, where edges alone show it.
+2. Where a crack is wider than about two blur widths, its width and its darkness are both fitted.
+3. Where it is narrower, its darkness comes from the wider stretches of the same crack, else of the picture, else from the prior
+   of `fissura.measure.profile`; the width is the missing light over that darkness.
+4. Where no dip stands out (worn edges, shadow, a filled crack) the mask's orthogonal width stands in, with its own larger
+   error. Near junctions the profile would cross the other branch: widths are carried over from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fissura.errors import GeometryError
+from fissura.measure.model import Branch, BranchWidths, CrackGraph, Points, Values
+from fissura.measure.profile import FitSettings, ProfileFits, fit_profiles
+from fissura.types import RgbImage
+
+STRETCH_PX = 20.0
+"""Length of crack over which profiles are averaged."""
+_HOP_PX = 10.0
+_HALF_LENGTHS = (14, 20, 30, 48, 80, 140)
+_RESOLVED = 2.5  # blur widths from which a crack's darkness is taken for narrower stretches
+_FREE_SPREAD = 0.35
+_KNOWN_SPREAD = 0.04
+_STRETCH_INFLATION = 6.0
+_MASK_SIGMA = (0.7, 0.2)  # error of a mask's width: pixels, and share of the width
+_MIN_FOR_BLUR = 3
+
+
+@dataclass(frozen=True, eq=False)
+class _Stretches:
+    """Averaged profiles, one a row; all arrays of one length."""
+
+    branch: npt.NDArray[np.intp]
+    middle: npt.NDArray[np.intp]  # index of the point in its branch
+    crack: npt.NDArray[np.intp]
+    mask_width: Values
+    half: npt.NDArray[np.intp]
+    first: npt.NDArray[np.intp]  # first and last point that are averaged
+    last: npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class WidthReport:
+    """Widths of all branches, and what was found out about the picture on the way.
+
+    Attributes:
+        branches: In the order of the graph's branches.
+        blur_px: Standard deviation of the picture's blur, or None where no crack was wide enough to show it.
+        darkness: Share of the light missing inside resolved cracks, median, or None.
+    """
+
+    branches: tuple[BranchWidths, ...]
+    blur_px: float | None
+    darkness: float | None
+
+
+def mask_widths(graph: CrackGraph) -> WidthReport:
+    """Widths by the mask alone, where there is no picture. Labels are often wider than cracks; the error says so."""
+    return WidthReport(tuple(_from_mask(branch) for branch in graph.branches), None, None)
+
+
+def measure_widths(graph: CrackGraph, rgb: RgbImage, *, blur_px: float | None = None) -> WidthReport:
+    """Width at every point of every branch.
+
+    Args:
+        graph: Centrelines of the picture.
+        rgb: Shape (H, W, 3) uint8, or (H, W) grey.
+        blur_px: Standard deviation of the blur if it is known.
+    Raises:
+        GeometryError: The picture has another size than the graph.
+    """
+    if rgb.shape[:2] != graph.size_hw:
+        raise GeometryError(
+            f"the picture is {rgb.shape[1]}x{rgb.shape[0]} and the graph was traced on "
+            f"{graph.size_hw[1]}x{graph.size_hw[0]}; both must have one size"
+        )
+    grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) if rgb.ndim == 3 else rgb, np.uint8)
+    normals = [_normals(branch) for branch in graph.branches]
+    stretches = _plan(graph)
+    if not len(stretches.branch):
+        return mask_widths(graph)
+    profiles = _average_profiles(grey, graph, normals, stretches)
+    blur = blur_px if blur_px is not None else _estimate_blur(profiles, stretches)
+    free = _fit(profiles, stretches, FitSettings(blur, None, _FREE_SPREAD, reach_px=2, noise_inflation=_STRETCH_INFLATION))
+    resolved = free.ok & (free.width_px > _RESOLVED * free.blur_px) & (free.darkness > 0.15)
+    overall = float(np.median(free.darkness[resolved])) if resolved.any() else None
+    fits = _fit_narrow(profiles, stretches, free, resolved, blur, overall)
+    rows = [_along(graph.branches[i], np.flatnonzero(stretches.branch == i), stretches, fits) for i in range(len(normals))]
+    return WidthReport(tuple(rows), blur, overall)
+
+
+def _from_mask(branch: Branch) -> BranchWidths:
+    n = len(branch.points_rc)
+    sigma = np.hypot(_MASK_SIGMA[0], _MASK_SIGMA[1] * branch.mask_width_px)
+    return BranchWidths(branch.mask_width_px, sigma, np.zeros(n, np.bool_), branch.mask_width_px < 2.0)
+
+
+def _normals(branch: Branch) -> Points:
+    """Unit normals, shape (N, 2), of the centreline smoothed over a few pixels."""
+    points = branch.points_rc
+    step = branch.length_px / (len(points) - 1)
+    reach = max(1, round(4.0 / max(step, 1e-6)))
+    index = np.arange(len(points))
+    tangent = points[np.minimum(index + reach, len(points) - 1)] - points[np.maximum(index - reach, 0)]
+    size = np.linalg.norm(tangent, axis=1, keepdims=True)
+    tangent = np.where(size > 1e-9, tangent / np.maximum(size, 1e-9), np.array([[0.0, 1.0]]))
+    return np.column_stack([-tangent[:, 1], tangent[:, 0]])
+
+
+def _plan(graph: CrackGraph) -> _Stretches:
+    """Stretches of every branch, clear of junctions where the branch is long enough."""
+    degree = graph.degree()
+    rows: list[tuple[int, int, int, float, int, int, int]] = []
+    for i, branch in enumerate(graph.branches):
+        if branch.bridged:
+            continue
+        along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(branch.points_rc, axis=0), axis=1))])
+        width = float(np.median(branch.mask_width_px))
+        start, stop = 0.0, float(along[-1])
+        clear = 0.5 * width + 6.0
+        if not branch.is_loop:
+            if degree[branch.nodes[0]] > 2 and stop - start > 3 * clear:
+                start += clear
+            if degree[branch.nodes[1]] > 2 and stop - start > 3 * clear:
+                stop -= clear
+        count = max(1, round((stop - start - STRETCH_PX) / _HOP_PX) + 1)
+        middles = np.linspace(start + STRETCH_PX / 2, stop - STRETCH_PX / 2, count)
+        if stop - start < STRETCH_PX:
+            middles = np.array([(start + stop) / 2])
+        for middle in middles:
+            first, last = np.searchsorted(along, [middle - STRETCH_PX / 2, middle + STRETCH_PX / 2])
+            last = min(max(int(last), int(first) + 1), len(along))
+            local = float(np.median(branch.mask_width_px[first:last]))
+            need = local / 2 + 11
+            half = next((h for h in _HALF_LENGTHS if h >= need), _HALF_LENGTHS[-1])
+            at = int(np.clip(np.searchsorted(along, middle), 0, len(along) - 1))
+            rows.append((i, at, branch.crack_id, local, half, int(first), last))
+    columns = list(zip(*rows, strict=True)) or [()] * 7
+    ints = [np.array(column, np.intp) for column in (*columns[:3], *columns[4:])]
+    return _Stretches(ints[0], ints[1], ints[2], np.array(columns[3], np.float64), *ints[3:])
+
+
+def _average_profiles(
+    grey: npt.NDArray[np.uint8], graph: CrackGraph, normals: Sequence[Points], stretches: _Stretches
+) -> list[npt.NDArray[np.float64]]:
+    """One averaged profile for each stretch, shape (2 half + 1,)."""
+    profiles: list[npt.NDArray[np.float64]] = [np.empty(0)] * len(stretches.branch)
+    for half in np.unique(stretches.half):
+        members = np.flatnonzero(stretches.half == half)
+        # Neighbouring stretches share their profiles: each point is sampled once.
+        wanted: dict[int, npt.NDArray[np.bool_]] = {}
+        for k in members:
+            i = int(stretches.branch[k])
+            used = wanted.setdefault(i, np.zeros(len(graph.branches[i].points_rc), np.bool_))
+            used[stretches.first[k] : stretches.last[k]] = True
+        points = np.concatenate([graph.branches[i].points_rc[used] for i, used in wanted.items()])
+        across = np.concatenate([normals[i][used] for i, used in wanted.items()])
+        samples = _sample(grey, points, across, int(half))
+        slots: dict[int, tuple[int, npt.NDArray[np.intp]]] = {}
+        base = 0
+        for i, used in wanted.items():
+            slots[i] = (base, np.cumsum(used) - 1)
+            base += int(used.sum())
+        for k in members:
+            start, position = slots[int(stretches.branch[k])]
+            first, last = start + position[stretches.first[k]], start + position[stretches.last[k] - 1] + 1
+            profiles[k] = _aligned_mean(samples[first:last], float(stretches.mask_width[k]))
+    return profiles
+
+
+def _sample(grey: npt.NDArray[np.uint8], points: Points, across: Points, half: int) -> npt.NDArray[np.float32]:
+    """Grey values along the normals, shape (N, 2 half + 1); the picture is mirrored at its border."""
+    offsets = np.arange(-half, half + 1)
+    out = np.empty((len(points), len(offsets)), np.float32)
+    for top in range(0, len(points), 8192):  # OpenCV's remap takes at most 32767 rows
+        rows = slice(top, top + 8192)
+        r = points[rows, :1] + across[rows, :1] * offsets
+        c = points[rows, 1:] + across[rows, 1:] * offsets
+        out[rows] = cv2.remap(
+            grey, c.astype(np.float32), r.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+        )
+    return out
+
+
+def _aligned_mean(samples: npt.NDArray[np.float32], mask_width: float) -> npt.NDArray[np.float64]:
+    """Mean profile of a stretch, each shifted so that the dark line does not wander under the mean.
+
+    The shift of a profile is the centroid of its missing light near the middle, smoothed along the crack: the
+    line is smooth, the grain is not.
+    """
+    n, length = samples.shape
+    half = length // 2
+    reach = int(np.ceil(mask_width / 2 + 3))
+    core = samples[:, half - reach : half + reach + 1].astype(np.float64)
+    light = np.percentile(core, 80, axis=1, keepdims=True)
+    missing = np.maximum(light - core, 0)
+    offsets = np.arange(-reach, reach + 1)
+    mass = missing.sum(1)
+    window = np.ones(min(7, n))
+    shift = np.convolve(missing @ offsets, window, "same") / np.maximum(np.convolve(mass, window, "same"), 1e-6)
+    shift = np.clip(shift, -reach / 2, reach / 2)
+    at = np.clip(np.arange(length)[None] + shift[:, None], 0, length - 1)
+    low = np.minimum(at.astype(np.intp), length - 2)
+    share = at - low
+    rows = np.arange(n)[:, None]
+    aligned = samples[rows, low] * (1 - share) + samples[rows, low + 1] * share
+    return np.asarray(aligned.mean(axis=0), np.float64)
+
+
+def _fit(profiles: Sequence[npt.NDArray[np.float64]], stretches: _Stretches, settings: FitSettings) -> ProfileFits:
+    """Fit all stretches, those of one length together."""
+    names = ("width_px", "sigma_px", "contrast", "ok", "below_blur", "darkness", "blur_px", "centre_px")
+    n = len(profiles)
+    out = {name: np.zeros(n, np.bool_ if name in ("ok", "below_blur") else np.float64) for name in names}
+    for half in np.unique(stretches.half):
+        members = np.flatnonzero(stretches.half == half)
+        fits = fit_profiles(np.stack([profiles[k] for k in members]), settings)
+        for name in names:
+            out[name][members] = getattr(fits, name)
+    return ProfileFits(**out)
+
+
+def _estimate_blur(profiles: Sequence[npt.NDArray[np.float64]], stretches: _Stretches) -> float | None:
+    """Blur of the picture from its widest cracks; ragged walls only add to it, so a low quantile is taken."""
+    order = np.argsort(-stretches.mask_width, kind="stable")[:48]
+    some = _Stretches(
+        stretches.branch[order], stretches.middle[order], stretches.crack[order], stretches.mask_width[order],
+        stretches.half[order], stretches.first[order], stretches.last[order],
+    )  # fmt: skip
+    settings = FitSettings(None, None, _FREE_SPREAD, reach_px=2, noise_inflation=_STRETCH_INFLATION)
+    fits = _fit([profiles[k] for k in order], some, settings)
+    clear = fits.ok & (fits.width_px > 4 * fits.blur_px)
+    if clear.sum() < _MIN_FOR_BLUR:
+        return None
+    # The alignment's interpolation is part of it, as it is in every other profile.
+    return float(np.quantile(fits.blur_px[clear], 0.35))
+
+
+def _fit_narrow(
+    profiles: Sequence[npt.NDArray[np.float64]], stretches: _Stretches, free: ProfileFits,
+    resolved: npt.NDArray[np.bool_], blur: float | None, overall: float | None,
+) -> ProfileFits:  # fmt: skip
+    """Fit the unresolved stretches again, with the darkness of the crack's, else the picture's resolved ones."""
+    narrow = np.flatnonzero(~resolved)
+    if not len(narrow):
+        return free
+    merged = {name: getattr(free, name).copy() for name in free.__dataclass_fields__}
+    by_crack: dict[float | None, list[int]] = {}
+    for k in narrow:
+        same = resolved & (stretches.crack == stretches.crack[k])
+        known = float(np.median(free.darkness[same])) if same.any() else overall
+        by_crack.setdefault(None if known is None else round(known, 2), []).append(int(k))
+    for known, members in by_crack.items():
+        spread = FitSettings().darkness_spread if known is None else _KNOWN_SPREAD
+        settings = FitSettings(blur, known, spread, reach_px=2, noise_inflation=_STRETCH_INFLATION)
+        some = _Stretches(*(getattr(stretches, f)[members] for f in stretches.__dataclass_fields__))
+        fits = _fit([profiles[k] for k in members], some, settings)
+        for name, column in merged.items():
+            column[members] = getattr(fits, name)
+    return ProfileFits(**merged)
+
+
+def _along(
+    branch: Branch, rows: npt.NDArray[np.intp], stretches: _Stretches, fits: ProfileFits
+) -> BranchWidths:
+    """Widths of the stretches of a branch, carried to its points."""
+    fallback = _from_mask(branch)
+    good = rows[_plausible(stretches.mask_width[rows], fits, rows)]
+    if not len(good):
+        return fallback
+    at = stretches.middle[good].astype(np.float64)
+    index = np.arange(len(branch.points_rc))
+    width = np.interp(index, at, fits.width_px[good])
+    sigma = np.interp(index, at, fits.sigma_px[good])
+    below = np.interp(index, at, fits.below_blur[good].astype(np.float64)) > 0.5
+    bad = np.setdiff1d(rows, good)
+    from_grey = np.ones(len(index), np.bool_)
+    for k in bad:
+        part = slice(int(stretches.first[k]), int(stretches.last[k]))
+        near = np.abs(index[part, None] - at[None]).min(axis=1) > STRETCH_PX
+        chosen = index[part][near]
+        from_grey[chosen] = False
+        width[chosen], sigma[chosen] = fallback.width_px[chosen], fallback.sigma_px[chosen]
+        below[chosen] = fallback.below_blur[chosen]
+    return BranchWidths(width, sigma, from_grey, below)
+
+
+def _plausible(mask_width: Values, fits: ProfileFits, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """The dip stands out and is not wildly wider than the mask, which then is a shadow or a marking's edge."""
+    return np.asarray(fits.ok[rows] & (fits.width_px[rows] < 2.0 * mask_width + 4.0), np.bool_)

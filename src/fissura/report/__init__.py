@@ -1,0 +1,1 @@
+"""Results as files that people open: tables, maps and figures, from plain records."""
