@@ -32,9 +32,9 @@ def draw(seed: int, *, grain: float | None = None):
         x = 40 + t * (SIZE_PX - 80)
         bend = rng.uniform(-25, 25) * np.sin(np.pi * t) + rng.uniform(-6, 6) * np.sin(3 * np.pi * t)
         y = 90 + row * 150 + bend + np.tan(angle) * 0.15 * (x - SIZE_PX / 2)
-        low, high = sorted(np.exp(rng.uniform(np.log(0.3), np.log(30.0), 2)))
-        if row == 0:  # one crack shows what the camera does to an edge
-            high = max(high, 10.0)
+        # One wide crack, and three whose widths run from below the blur's to well above, or not.
+        low = float(np.exp(rng.uniform(np.log(8.0), np.log(20.0)) if row == 0 else rng.uniform(np.log(0.3), np.log(5.0))))
+        high = low * float(rng.uniform(1.0, 1.5 if row == 0 else 7.0))
         width = np.exp(np.interp(t, [0, 0.5, 1], np.log([low, high, low])))
         cracks.append(CrackVector(np.column_stack([y, x]), width))
     turn = rng.uniform(0, np.pi)

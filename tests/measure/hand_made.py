@@ -1,5 +1,7 @@
 """Graphs and cracks made by hand, with answers known on paper."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from fissura.measure.model import Branch, BranchWidths, Crack, CrackArea, CrackGraph
@@ -9,7 +11,7 @@ def polyline(*corners_rc, step_px=1.0):
     """Points (row, column) along straight lines between corners, about ``step_px`` apart."""
     parts = []
     corners = np.asarray(corners_rc, float)
-    for start, stop in zip(corners[:-1], corners[1:], strict=True):
+    for start, stop in pairwise(corners):
         count = max(1, int(np.ceil(np.linalg.norm(stop - start) / step_px)))
         parts.append(start + (stop - start) * np.arange(count)[:, None] / count)
     return np.concatenate([*parts, corners[-1:]])

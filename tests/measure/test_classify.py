@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from tests.measure.hand_made import constant_widths, graph, grid, polyline, turned
 
 from fissura.errors import GeometryError, SettingsError
 from fissura.geo.scale import GroundScale
@@ -13,7 +14,6 @@ from fissura.measure.classify import (
 )
 from fissura.measure.model import CrackGraph
 from fissura.measure.rules import Angles
-from tests.measure.hand_made import constant_widths, graph, grid, polyline, turned
 
 MM2 = GroundScale.uniform(2.0)
 
@@ -26,9 +26,7 @@ def ray(angle_deg, length_px=400.0, at_rc=(1000.0, 1000.0)):
 
 
 def kinds(net, scale=None, road_deg=90.0, **more):
-    return [
-        one.kind for one in classify_branches(net, scale, road_direction_deg=road_deg, lane_width_m=None, **more)
-    ]
+    return [one.kind for one in classify_branches(net, scale, road_direction_deg=road_deg, lane_width_m=None, **more)]
 
 
 # --- orientation
@@ -176,7 +174,7 @@ def test_bad_settings():
         kinds(ray(0), road_deg=float("nan"))
     with pytest.raises(SettingsError, match="lane is 0 m wide"):
         classify_branches(ray(0), None, road_direction_deg=0.0, lane_width_m=0)
-    with pytest.raises(SettingsError, match="min_cells .* is 0"):
+    with pytest.raises(SettingsError, match=r"min_cells .* is 0"):
         AlligatorOptions(min_cells=0)
 
 

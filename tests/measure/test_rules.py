@@ -1,10 +1,10 @@
 import math
 
 import pytest
+from tests.measure.hand_made import crack
 
 from fissura.errors import GeometryError, SettingsError
 from fissura.measure.rules import KINDS, RuleSet, read_rules, rule_names
-from tests.measure.hand_made import crack
 
 MINE = """\
 name: mine
@@ -109,7 +109,7 @@ def test_own_rules(mine):
 
 
 def test_severity_refuses_nonsense():
-    with pytest.raises(SettingsError, match="no kind of crack 'lateral'.*longitudinal"):
+    with pytest.raises(SettingsError, match=r"no kind of crack 'lateral'.*longitudinal"):
         read_rules("ltpp").severity("lateral", 3.0)
     with pytest.raises(GeometryError, match="-1 mm"):
         read_rules("ltpp").severity("other", -1.0)

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+from tests.measure.hand_made import area, crack
 
 from fissura.errors import GeometryError, SettingsError
 from fissura.geo.scale import GroundScale
 from fissura.measure.rules import read_rules
 from fissura.measure.summary import LIMITS, RoadLayout, assign_zone, summarise
-from tests.measure.hand_made import area, crack
 
 MM = GroundScale.uniform(1.0)
 R85 = read_rules("aashto_r85")
@@ -160,9 +160,7 @@ def test_sections_follow_the_road_through_the_picture():
 def test_sections_are_on_the_ground():
     scale = GroundScale.uniform(1.0, 2.0)
     layout = RoadLayout.across_picture(270.0, (10_000, 100), scale, 10.0)
-    summary = summarise(
-        [crack([[-0.5, 5], [9999.5, 5]], length=20_000.0)], [], LTPP, scale=scale, layout=layout
-    )
+    summary = summarise([crack([[-0.5, 5], [9999.5, 5]], length=20_000.0)], [], LTPP, scale=scale, layout=layout)
     assert [(row.section, round(row.length, 6)) for row in summary.rows] == [("0 to 10 m", 10.0), ("10 to 20 m", 10.0)]
 
 

@@ -90,7 +90,7 @@ def find_alligator(
     * dense places: points on cracks around which the crack length within 0.25 m corresponds to three cracks or more;
 
     with at least four cells, or 3 m of crack in dense places outside the cells, at least three branches, and at least
-    3 m of crack per m² within its outline. All numbers are in `AlligatorOptions`; without a scale, 0.5 m becomes 150 px.
+    3 m of crack per m² within its outline. All numbers are in `AlligatorOptions`; without a scale, 0.5 m is 150 px.
 
     Args:
         graph: The cracks.
@@ -112,9 +112,9 @@ def find_alligator(
     cells = _cells(network, graph, cell, options)
     celled = shapely.coverage_union_all(cells)
     dense = _dense(network, celled, cell, options)
-    # the outer cracks of a dense place have neighbours on one side only, but belong to it
+    # the outer cracks of a dense place have neighbours on one side only
     beside = cKDTree(network.xy[dense]).query(network.xy, distance_upper_bound=cell / 4)[0] < np.inf
-    grown = _grow(shapely.union_all([celled, _runs(network, beside)]), cell / 4)
+    grown = shapely.union_all(_grow(np.append(_runs(network, beside), celled), cell / 4))
 
     found = []
     for part in shapely.get_parts(grown):
@@ -221,12 +221,13 @@ def _dense(network: _Network, celled: Any, cell: float, options: AlligatorOption
     return np.asarray(dense)
 
 
-def _runs(network: _Network, dense: npt.NDArray[np.bool_]) -> Any:
-    """Stretches of branches whose points are dense, as one multi-line."""
+def _runs(network: _Network, dense: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Stretches of branches whose points are dense, as lines of few points, since growing costs by point."""
     both = dense[:-1] & dense[1:] & (network.branch[:-1] == network.branch[1:])
     at = np.flatnonzero(both)
     steps = np.stack([network.xy[at], network.xy[at + 1]], axis=1)
-    return shapely.line_merge(shapely.multilinestrings(shapely.linestrings(steps)))
+    merged = shapely.line_merge(shapely.multilinestrings(shapely.linestrings(steps)))
+    return np.asarray(shapely.get_parts(shapely.simplify(merged, network.step / 4)))
 
 
 def _grow(shape: Any, by: float) -> Any:

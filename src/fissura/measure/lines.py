@@ -74,6 +74,7 @@ class Smoother:
         at = ragged_arange(counts) - pad[number]
         size, ring = (high - low + 1)[number], lines.ring[number]
         self._before, self._after = (at < 0) & ~ring, (at >= size) & ~ring
+        self._tips = np.concatenate([low[~lines.ring], high[~lines.ring]])
         inside = low[number] + np.where(ring, at % size, np.clip(at, 0, size - 1))
         mirrored = np.where(self._before, -at, np.where(self._after, 2 * size - 2 - at, 0))
         outside = self._before | self._after
@@ -105,6 +106,8 @@ class Smoother:
             for rows, begin, weight in self._groups:
                 window = np.lib.stride_tricks.sliding_window_view(going_on, weight.shape[1])[begin]
                 out[rows, column] = np.einsum("nk,nk->n", window, weight)
+        if pinned:  # Exactly, also where the window is longer than the line.
+            out[self._tips] = values[self._tips]
         return out
 
     def keeping_curves(self, points: Points) -> Points:
@@ -122,6 +125,8 @@ def tangents(lines: Lines, points: Points, by: int = 2) -> Points:
 
 def arc_length(lines: Lines) -> Values:
     """Distance along all lines from the first point on; between two lines it grows by 1. Shape (N,)."""
+    if not len(lines.points):
+        return np.zeros(0)
     step = np.linalg.norm(np.diff(lines.points, axis=0), axis=1)
     step[lines.first[1:-1] - 1] = 1.0
     return np.concatenate([[0.0], np.cumsum(step)])

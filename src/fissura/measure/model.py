@@ -127,6 +127,7 @@ class Crack:
         severity: Level by the rules used, or an empty string where they set none.
         standard: Name of the rules used.
         zone: Lane zone or section, or an empty string.
+        extent: ``complete`` or ``partial`` for a transverse crack where the lane width is known.
         scaled: Millimetres if True, pixels if False.
         bridged_share: Share of the length that closes gaps in the mask, 0 to 1.
         notes: What limits this row.
@@ -149,6 +150,7 @@ class Crack:
     severity: str = ""
     standard: str = ""
     zone: str = ""
+    extent: str = ""
     scaled: bool = False
     bridged_share: float = 0.0
     notes: tuple[str, ...] = field(default=())

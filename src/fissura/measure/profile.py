@@ -43,6 +43,9 @@ larger."""
 
 _MARGIN = 8 * BLUR_PX  # of background on each side that the fit looks at
 _RESOLVED = 2.0  # blur widths from which a width is seen rather than inferred
+_MASK_ROOM_PX = 2.0
+_CLEAN = (0.02, 0.04)  # residuals as a share of the dip up to which the best fit is taken, and from which it is not
+_CLEAN_INFLATION = 3.0
 _LEAST_SAMPLES = 7
 _BLURS_PX = BLUR_PX * 1.25 ** np.arange(-3.0, 7.0)
 _CHUNK = 32  # keeps the grid of a chunk in the cache
@@ -134,19 +137,27 @@ def profile_width(grey: npt.ArrayLike, *, blur_px: float | None = None, darkness
     )  # fmt: skip
 
 
-def fit_profiles(grey: npt.NDArray[np.float64], settings: FitSettings | None = None) -> ProfileFits:
+def fit_profiles(
+    grey: npt.NDArray[np.float64], settings: FitSettings | None = None, *, mask_width_px: Values | None = None
+) -> ProfileFits:
     """Fit many profiles of one length at once.
 
     Args:
         grey: Shape (N, samples), 0 to 255.
         settings: What is known of all of them.
+        mask_width_px: Width that a mask gives each, shape (N,). Masks are too wide more often than too narrow: a fit
+            that is wider than the mask and `_MASK_ROOM_PX` loses credit, and narrower is as likely at every scale.
     Raises:
         GeometryError: Fewer than 7 samples, values that are no numbers, or settings out of range.
     """
     settings = settings or FitSettings()
     _check(grey, settings)
     bank = _bank(grey.shape[1], settings.blur_px, min(settings.reach_px, grey.shape[1] / 3))
-    parts = [_fit_chunk(grey[i : i + _CHUNK], bank, settings) for i in range(0, len(grey), _CHUNK)]
+    parts = []
+    for i in range(0, len(grey), _CHUNK):
+        part = slice(i, i + _CHUNK)
+        prior = _width_prior(bank.width, None if mask_width_px is None else mask_width_px[part])
+        parts.append(_fit_chunk(grey[part], bank, settings, prior))
     if not parts:
         empty = np.empty(0)
         return ProfileFits(empty, empty, empty, empty > 0, empty > 0, empty, empty, empty)
@@ -184,7 +195,7 @@ def _bank(samples: int, blur_px: float | None, reach_px: float) -> _Bank:
     widths = np.concatenate([np.arange(0.1, 3, 0.1), np.arange(3, 8, 0.2), np.arange(8, max(widest, 8.1), 0.4)])
     widths = widths[widths <= max(widest, 0.1)]
     centres = np.arange(-np.floor(reach_px * 3) / 3, reach_px + 1e-9, 1 / 3)
-    grid = [axis.ravel() for axis in np.meshgrid(widths, centres, blurs, indexing="ij")]
+    grid = [np.asarray(axis.ravel(), np.float64) for axis in np.meshgrid(widths, centres, blurs, indexing="ij")]
     width, centre, blur = (axis[:, None] for axis in grid)
     x = (np.arange(samples) - (samples - 1) / 2)[None]
     dip = _soft_step(x, centre - width / 2, blur) - _soft_step(x, centre + width / 2, blur)
@@ -201,12 +212,25 @@ def _soft_step(x: Values, edge: Values, blur: Values) -> Values:
     """A step from 0 to 1 at `edge`, blurred by a Gaussian and averaged over each pixel."""
 
     def integral(z: Values) -> Values:
-        return z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+        return np.asarray(z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi), np.float64)
 
-    return np.asarray((integral((x + 0.5 - edge) / blur) - integral((x - 0.5 - edge) / blur)) * blur, np.float64)
+    after, before = integral((x + 0.5 - edge) / blur), integral((x - 0.5 - edge) / blur)
+    return np.asarray((after - before) * blur, np.float64)
 
 
-def _fit_chunk(grey: npt.NDArray[np.float64], bank: _Bank, settings: FitSettings) -> tuple[npt.NDArray[np.generic], ...]:
+def _width_prior(width: Values, mask_width: Values | None) -> npt.NDArray[np.float64]:
+    """Weight of each node, shape (K, 1) or (K, N). The grid is finer for narrow cracks; its density is not a prior."""
+    cells = _cell_sizes(width)[:, None]
+    if mask_width is None:
+        return cells
+    limit = mask_width[None] + _MASK_ROOM_PX
+    beyond = np.maximum(width[:, None] - limit, 0) / (0.25 * limit)
+    return np.asarray(cells / width[:, None] * np.exp(-0.5 * beyond**2), np.float64)
+
+
+def _fit_chunk(
+    grey: npt.NDArray[np.float64], bank: _Bank, settings: FitSettings, prior: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.generic], ...]:
     """Posterior means of one chunk of profiles; arrays in the order of `ProfileFits`."""
     K, n = bank.window.shape
     mean = grey.mean(axis=1)
@@ -228,8 +252,7 @@ def _fit_chunk(grey: npt.NDArray[np.float64], bank: _Bank, settings: FitSettings
         cost += ((np.log(bank.blur / BLUR_PX) / BLUR_SPREAD) ** 2)[:, None]
     cost = np.where(solved[:, 2] > 0, cost, np.inf)
     cost[:, ~np.isfinite(cost).any(axis=0)] = 0.0  # no dip anywhere: every width is as likely
-    # The grid is finer for narrow cracks; its density is not a prior.
-    weight = np.exp(-0.5 * (cost - cost.min(axis=0))) * _cell_sizes(bank.width)[:, None]
+    weight = np.exp(-0.5 * (cost - cost.min(axis=0))) * prior
     weight /= weight.sum(axis=0)
 
     def expected(values: npt.NDArray[np.floating]) -> Values:
@@ -243,12 +266,112 @@ def _fit_chunk(grey: npt.NDArray[np.float64], bank: _Bank, settings: FitSettings
     standing = seen > 2.0 * np.sqrt(noise)
     inside = np.abs(centre) + width / 2 < (n - 1) / 2
     darkness = np.clip(expected(depth / background), 0, 1)
+    start = np.stack([
+        expected(background) + settings.black, expected(solved[:, 1]), expected(depth), centre, width,
+        np.log(blur),
+    ], axis=1)  # fmt: skip
+    # The shape alone may speak for quite another darkness than the prior: the better explanation counts.
+    shape = np.argmin(np.where(solved[:, 2] > 0, variance, np.inf), axis=0)
+    rows = np.arange(len(grey))
+    other = np.stack([
+        background[shape, rows] + settings.black, solved[shape, 1, rows], depth[shape, rows], bank.centre[shape],
+        bank.width[shape], np.log(bank.blur[shape]),
+    ], axis=1).astype(np.float64)  # fmt: skip
+    clean = _better(_refine(grey, start, settings), _refine(grey, other, settings), n)
+    rough = np.sqrt(clean.noise) / np.maximum(clean.depth * _visible_share(clean.width, clean.blur), 1e-6)
+    trust = np.clip((_CLEAN[1] - rough) / (_CLEAN[1] - _CLEAN[0]), 0, 1)
+    width = width * (1 - trust) + clean.width * trust
+    sigma = sigma * (1 - trust) + clean.sigma * trust
+    blur = blur * (1 - trust) + clean.blur * trust
+    darkness = darkness * (1 - trust) + np.clip(clean.depth / clean.background, 0, 1) * trust
     return width, sigma, contrast, standing & inside, width < _RESOLVED * blur, darkness, blur, centre
+
+
+@dataclass(frozen=True, eq=False)
+class _Refined:
+    """Best parameters of each profile, shape (N,), the variance of what they leave over, and the cost of the priors."""
+
+    background: Values
+    depth: Values
+    width: Values
+    blur: Values
+    sigma: Values
+    noise: Values
+    prior: Values
+
+
+def _better(a: _Refined, b: _Refined, samples: int) -> _Refined:
+    """The likelier of two explanations of each profile, by the noise of the better one."""
+    noise = np.minimum(a.noise, b.noise) * _CLEAN_INFLATION
+    take = samples * a.noise / noise + a.prior <= samples * b.noise / noise + b.prior
+    return _Refined(*(np.where(take, getattr(a, f), getattr(b, f)) for f in _Refined.__dataclass_fields__))
+
+
+def _refine(grey: npt.NDArray[np.float64], start: npt.NDArray[np.float64], settings: FitSettings) -> _Refined:
+    """Levenberg-Marquardt from the grid's answer, for profiles so clean that the grid's own steps are what limits them.
+
+    Args:
+        grey: Shape (N, n).
+        start: Shape (N, 6): background, slope, depth, centre, width, logarithm of the blur.
+        settings: Priors as in the grid.
+    """
+    n = grey.shape[1]
+    x = ((np.arange(n) - (n - 1) / 2))[None]
+    theta = start.copy()
+    free = np.array([True] * 5 + [settings.blur_px is None])
+    if settings.blur_px is not None:
+        theta[:, 5] = np.log(settings.blur_px)
+    window = np.abs(x - start[:, 3:4]) <= start[:, 4:5] / 2 + 2 * np.exp(theta[:, 5:6]) + _MARGIN
+    count = np.maximum(window.sum(1), 7)
+    aim = DARKNESS if settings.darkness is None else settings.darkness
+    damping = np.full(len(grey), 1e-2)
+
+    def model(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        c, w, b = t[:, 3:4], np.maximum(t[:, 4:5], 0.05), np.exp(np.clip(t[:, 5:6], -2.5, 3.0))
+        dip = _soft_step(x, c - w / 2, b) - _soft_step(x, c + w / 2, b)
+        return np.asarray(t[:, :1] + t[:, 1:2] * (x - c) - t[:, 2:3] * dip, np.float64)
+
+    def residuals(t: npt.NDArray[np.float64], noise: Values) -> npt.NDArray[np.float64]:
+        data = (grey - model(t)) * window / np.sqrt(_CLEAN_INFLATION * noise)[:, None]
+        off = (t[:, 2] / np.maximum(t[:, 0] - settings.black, 1.0) - aim) / settings.darkness_spread
+        # The square of this is the logistic's cost.
+        dark = np.sign(off) * np.sqrt(np.maximum(4 * _log_cosh(off / np.sqrt(2)), 0))
+        soft = (t[:, 5] - np.log(BLUR_PX)) / BLUR_SPREAD
+        return np.column_stack([data, dark, soft])
+
+    def variance(t: npt.NDArray[np.float64]) -> Values:
+        return np.asarray(np.maximum((((grey - model(t)) * window) ** 2).sum(1) / count, 0.08), np.float64)
+
+    steps = np.array([0.05, 1e-3, 0.05, 1e-3, 1e-3, 1e-3])
+    noise = variance(theta)
+    for _ in range(12):
+        base = residuals(theta, noise)
+        columns = []
+        for k in range(6):
+            moved = theta.copy()
+            moved[:, k] += steps[k]
+            columns.append((residuals(moved, noise) - base) / steps[k] * free[k])
+        jacobian = np.stack(columns, axis=2)
+        normal = jacobian.transpose(0, 2, 1) @ jacobian
+        diagonal = np.einsum("nii->ni", normal)
+        lifted = normal + (damping[:, None] * diagonal + 1e-9)[:, :, None] * np.eye(6) + np.diag(~free * 1.0)
+        step = -np.linalg.solve(lifted, np.einsum("nij,ni->nj", jacobian, base)[..., None])[..., 0] * free
+        trial = theta + np.clip(step, -np.array([60, 5, 60, 1, 2, 0.5]), np.array([60, 5, 60, 1, 2, 0.5]))
+        trial[:, 4] = np.clip(trial[:, 4], 0.05, n)
+        trial[:, 2] = np.maximum(trial[:, 2], 1e-3)
+        better = (residuals(trial, noise) ** 2).sum(1) <= (base**2).sum(1)
+        theta = np.where(better[:, None], trial, theta)
+        damping = np.where(better, damping * 0.3, damping * 5)
+        noise = variance(theta)
+    covariance = np.linalg.inv(normal + np.diag(~free * 1.0) + 1e-9 * np.eye(6))
+    sigma = np.sqrt(np.maximum(covariance[:, 4, 4], 0))
+    prior = (residuals(theta, noise)[:, n:] ** 2).sum(1)
+    return _Refined(theta[:, 0] - settings.black, theta[:, 2], theta[:, 4], np.exp(theta[:, 5]), sigma, noise, prior)
 
 
 def _log_cosh(z: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     size = np.abs(z)
-    return size + np.log1p(np.exp(-2 * size)) - np.float32(np.log(2))
+    return np.asarray(size + np.log1p(np.exp(-2 * size)) - np.float32(np.log(2)), size.dtype)
 
 
 def _visible_share(width: Values, blur: Values) -> Values:

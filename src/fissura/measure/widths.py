@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,10 +30,11 @@ STRETCH_PX = 20.0
 """Length of crack over which profiles are averaged."""
 _HOP_PX = 10.0
 _HALF_LENGTHS = (14, 20, 30, 48, 80, 140)
-_RESOLVED = 2.5  # blur widths from which a crack's darkness is taken for narrower stretches
+_RESOLVED = 2.5  # blur widths from which a darkness is seen at all
+_WELL_RESOLVED = 4.0  # blur widths from which it needs no help from other stretches
 _FREE_SPREAD = 0.35
-_KNOWN_SPREAD = 0.04
-_STRETCH_INFLATION = 6.0
+_KNOWN_SPREAD = 0.06
+_STRETCH_INFLATION = 8.0
 _MASK_SIGMA = (0.7, 0.2)  # error of a mask's width: pixels, and share of the width
 _MIN_FOR_BLUR = 3
 
@@ -92,11 +94,12 @@ def measure_widths(graph: CrackGraph, rgb: RgbImage, *, blur_px: float | None = 
         return mask_widths(graph)
     profiles = _average_profiles(grey, graph, normals, stretches)
     blur = blur_px if blur_px is not None else _estimate_blur(profiles, stretches)
-    free = _fit(profiles, stretches, FitSettings(blur, None, _FREE_SPREAD, reach_px=2, noise_inflation=_STRETCH_INFLATION))
-    resolved = free.ok & (free.width_px > _RESOLVED * free.blur_px) & (free.darkness > 0.15)
-    overall = float(np.median(free.darkness[resolved])) if resolved.any() else None
-    fits = _fit_narrow(profiles, stretches, free, resolved, blur, overall)
-    rows = [_along(graph.branches[i], np.flatnonzero(stretches.branch == i), stretches, fits) for i in range(len(normals))]
+    settings = FitSettings(blur, None, _FREE_SPREAD, reach_px=2, noise_inflation=_STRETCH_INFLATION)
+    free = _fit(profiles, stretches, settings)
+    fits, overall = _fit_narrow(profiles, stretches, free, blur)
+    rows = [
+        _along(branch, np.flatnonzero(stretches.branch == i), stretches, fits) for i, branch in enumerate(graph.branches)
+    ]
     return WidthReport(tuple(rows), blur, overall)
 
 
@@ -222,10 +225,12 @@ def _fit(profiles: Sequence[npt.NDArray[np.float64]], stretches: _Stretches, set
     """Fit all stretches, those of one length together."""
     names = ("width_px", "sigma_px", "contrast", "ok", "below_blur", "darkness", "blur_px", "centre_px")
     n = len(profiles)
-    out = {name: np.zeros(n, np.bool_ if name in ("ok", "below_blur") else np.float64) for name in names}
+    out: dict[str, Any] = {name: np.zeros(n, np.bool_ if name in ("ok", "below_blur") else np.float64) for name in names}
     for half in np.unique(stretches.half):
         members = np.flatnonzero(stretches.half == half)
-        fits = fit_profiles(np.stack([profiles[k] for k in members]), settings)
+        fits = fit_profiles(
+            np.stack([profiles[int(k)] for k in members]), settings, mask_width_px=stretches.mask_width[members]
+        )
         for name in names:
             out[name][members] = getattr(fits, name)
     return ProfileFits(**out)
@@ -248,27 +253,28 @@ def _estimate_blur(profiles: Sequence[npt.NDArray[np.float64]], stretches: _Stre
 
 
 def _fit_narrow(
-    profiles: Sequence[npt.NDArray[np.float64]], stretches: _Stretches, free: ProfileFits,
-    resolved: npt.NDArray[np.bool_], blur: float | None, overall: float | None,
-) -> ProfileFits:  # fmt: skip
-    """Fit the unresolved stretches again, with the darkness of the crack's, else the picture's resolved ones."""
-    narrow = np.flatnonzero(~resolved)
-    if not len(narrow):
-        return free
-    merged = {name: getattr(free, name).copy() for name in free.__dataclass_fields__}
-    by_crack: dict[float | None, list[int]] = {}
-    for k in narrow:
-        same = resolved & (stretches.crack == stretches.crack[k])
+    profiles: Sequence[npt.NDArray[np.float64]], stretches: _Stretches, free: ProfileFits, blur: float | None
+) -> tuple[ProfileFits, float | None]:
+    """Fit again what is not well resolved, with the darkness of the crack's, else the picture's wider stretches."""
+    widths_of_blur = np.where(free.ok & (free.darkness > 0.1), free.width_px / free.blur_px, 0)
+    well = widths_of_blur > _WELL_RESOLVED
+    # Moderately wide stretches speak where no wide one does.
+    teachers = well if well.any() else widths_of_blur > _RESOLVED
+    overall = float(np.median(free.darkness[teachers])) if teachers.any() else None
+    groups: dict[float | None, list[int]] = {}
+    for k in np.flatnonzero(~well):
+        same = teachers & (stretches.crack == stretches.crack[k])
         known = float(np.median(free.darkness[same])) if same.any() else overall
-        by_crack.setdefault(None if known is None else round(known, 2), []).append(int(k))
-    for known, members in by_crack.items():
+        groups.setdefault(None if known is None else round(known, 2), []).append(int(k))
+    merged = {name: getattr(free, name).copy() for name in free.__dataclass_fields__}
+    for known, members in groups.items():
         spread = FitSettings().darkness_spread if known is None else _KNOWN_SPREAD
         settings = FitSettings(blur, known, spread, reach_px=2, noise_inflation=_STRETCH_INFLATION)
         some = _Stretches(*(getattr(stretches, f)[members] for f in stretches.__dataclass_fields__))
         fits = _fit([profiles[k] for k in members], some, settings)
         for name, column in merged.items():
             column[members] = getattr(fits, name)
-    return ProfileFits(**merged)
+    return ProfileFits(**merged), overall
 
 
 def _along(
@@ -297,5 +303,11 @@ def _along(
 
 
 def _plausible(mask_width: Values, fits: ProfileFits, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-    """The dip stands out and is not wildly wider than the mask, which then is a shadow or a marking's edge."""
-    return np.asarray(fits.ok[rows] & (fits.width_px[rows] < 2.0 * mask_width + 4.0), np.bool_)
+    """Whether the grey values are to be believed, rather than the mask.
+
+    The dip must stand out and must not be wildly wider than the mask, which would be a shadow or the edge of a
+    marking. Where the mask is too narrow to say anything, what little light is missing still says more than it does.
+    """
+    width = fits.width_px[rows]
+    sane = width < 2.0 * mask_width + 4.0
+    return np.asarray(sane & (fits.ok[rows] | (mask_width < _RESOLVED * fits.blur_px[rows] + 1.0)), np.bool_)
