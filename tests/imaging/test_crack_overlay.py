@@ -98,7 +98,8 @@ def test_impossible_scales():
 
 @pytest.mark.parametrize(
     ("mm_per_px", "longest_px", "length_mm", "label"),
-    [(0.5, 250, 100, "10 cm"), (0.1, 99, 5, "5 mm"), (6.3, 400, 2000, "2 m"), (0.02, 30, 0.5, "0.5 mm"), (50, 4e4, 2e6, "2 km")],
+    [(0.5, 250, 100, "10 cm"), (0.1, 99, 5, "5 mm"), (6.3, 400, 2000, "2 m"), (0.02, 30, 0.5, "0.5 mm"),
+     (50, 4e4, 2e6, "2 km")],
 )  # fmt: skip
 def test_scale_bar_is_the_longest_round_length(mm_per_px, longest_px, length_mm, label):
     bar = plan_scale_bar(GroundScale.uniform(mm_per_px, 3 * mm_per_px), (300, 400), longest_px)
@@ -107,7 +108,8 @@ def test_scale_bar_is_the_longest_round_length(mm_per_px, longest_px, length_mm,
 
 
 def test_format_length():
-    assert [format_length(v) for v in (0.5, 9, 10, 500, 1000, 5e6)] == ["0.5 mm", "9 mm", "1 cm", "50 cm", "1 m", "5 km"]
+    texts = ["0.5 mm", "9 mm", "1 cm", "50 cm", "1 m", "5 km"]
+    assert [format_length(value) for value in (0.5, 9, 10, 500, 1000, 5e6)] == texts
 
 
 def test_oblique_view_holds_at_the_centre():
@@ -278,7 +280,7 @@ def test_lines_outside_the_picture_and_without_widths_do_no_harm():
     draw_crack_overlay(grey(500, 1000), [outside, unknown, point], [OverlayArea(np.full((3, 2), -90.0), "far")])
 
 
-def test_wide_crack_in_a_thin_drawing_uses_given_widths():
+def test_a_given_width_scale_is_used():
     scale = WidthScale(0.0, 10.0, "mm")
     assert plan_crack_overlay((500, 1000), many_lines((500, 1000), 3), widths=scale).widths is scale
 

@@ -24,7 +24,9 @@ def test_loop_stays_closed():
     assert 6 < len(simple) < 30
 
 
-@pytest.mark.parametrize("points, tolerance", [(np.zeros((1, 2)), 1.0), (np.zeros((4, 3)), 1.0), (np.zeros((4, 2)), -1)])
+@pytest.mark.parametrize(
+    "points, tolerance", [(np.zeros((1, 2)), 1.0), (np.zeros((4, 3)), 1.0), (np.zeros((4, 2)), -1)]
+)
 def test_wrong_input(points, tolerance):
     with pytest.raises(GeometryError):
         simplify_line(points, tolerance)

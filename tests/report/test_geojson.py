@@ -61,7 +61,7 @@ def test_an_outline_that_crosses_itself_becomes_valid(tmp_path):
 
 def test_random_outlines_are_valid(tmp_path):
     rng = np.random.default_rng(1)
-    features = [GeoFeature("area", rng.uniform(0, 3e-7, (12, 2)) + (8.5, 47.4)) for _ in range(40)]
+    features = [GeoFeature("area", np.array([8.5, 47.4]) + rng.uniform(0, 3e-7, (12, 2))) for _ in range(40)]
     for feature in write(tmp_path, *features)["features"]:
         assert shape(feature["geometry"]).is_valid
         for polygon in getattr(shape(feature["geometry"]), "geoms", [shape(feature["geometry"])]):

@@ -10,6 +10,7 @@ from fissura import __version__
 from fissura.cli.demo import demo
 from fissura.cli.evaluate import evaluate
 from fissura.cli.export import export
+from fissura.cli.measure import measure
 from fissura.cli.models import models
 from fissura.cli.segment import segment
 from fissura.cli.train import train
@@ -21,6 +22,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 app.command()(segment)
+app.command()(measure)
 app.command()(evaluate)
 app.command()(train)
 app.command()(export)
@@ -46,6 +48,7 @@ def _root(
     Examples:
       fissura segment photos --out found           masks and overlays of a folder of photos
       fissura segment ortho.tif --out found        a GeoTIFF; the mask keeps its place on the map
+      fissura measure wall.jpg --gsd-mm 0.4 --out measured   lengths and widths in millimetres
       fissura models                               the models that come with the install
       fissura COMMAND --help                       all options of a command, with examples
 

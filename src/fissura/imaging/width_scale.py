@@ -127,9 +127,7 @@ def plan_width_scale(
         low, high, logarithmic = 0.0, 1.0, False
     else:
         low, high, logarithmic = _round_limits(*_weighted_quantiles(values, weights, (0.02, 0.98)))
-    return WidthScale(
-        low, high, unit, logarithmic, below=bool((values < low).any()), above=bool((values > high).any())
-    )
+    return WidthScale(low, high, unit, logarithmic, below=bool((values < low).any()), above=bool((values > high).any()))
 
 
 def round_up(value: float) -> float:

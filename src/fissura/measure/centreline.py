@@ -68,8 +68,11 @@ def refine(graph: PixelGraph, picture: MaskPicture, distance: npt.NDArray[np.flo
     lines = Lines(Smoother(raw, sigma).keeping_curves(raw.points), raw.first, raw.ring)
     free = free[~blob]
     lines, radius = _extend(lines, radius, graph.node_rc[ends], free, picture)
+    # Evenly before the cuts: pixel after pixel along a diagonal, all cuts would see the staircase at the same step.
+    lines, spaced = space_evenly(lines, radius[:, None], keep_rings=True)
+    radius = spaced[:, 0]
     lines, width = _centre(lines, radius, graph, ends, free, picture)
-    lines, columns = space_evenly(lines, width[:, None])
+    lines, columns = space_evenly(lines, width[:, None], keep_rings=False)
     spots = np.concatenate([np.flatnonzero(degree == 0), graph.ends[blob, 0]])
     middle = np.concatenate([graph.node_rc[degree == 0], graph.node_rc[graph.ends[blob]].mean(axis=1)])
     spot_lines, spot_width = _blobs(middle, picture, distance)
@@ -257,7 +260,7 @@ def _blobs(middle: Points, picture: MaskPicture, distance: npt.NDArray[np.float3
     lines = Lines(points, 2 * np.arange(count + 1), np.zeros(count, np.bool_))
     if not count:
         return lines, width
-    lines, columns = space_evenly(lines, np.repeat(width, 2)[:, None])
+    lines, columns = space_evenly(lines, np.repeat(width, 2)[:, None], keep_rings=False)
     return lines, columns[:, 0]
 
 

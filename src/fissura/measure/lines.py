@@ -132,26 +132,31 @@ def arc_length(lines: Lines) -> Values:
     return np.concatenate([[0.0], np.cumsum(step)])
 
 
-def space_evenly(lines: Lines, values: npt.NDArray[np.float64]) -> tuple[Lines, npt.NDArray[np.float64]]:
-    """Points about 1 px apart along each line, at least two each; both ends stay. No rings any more.
+def space_evenly(
+    lines: Lines, values: npt.NDArray[np.float64], *, keep_rings: bool
+) -> tuple[Lines, npt.NDArray[np.float64]]:
+    """Points about 1 px apart along each line, at least two each; both ends stay.
 
     Args:
-        lines: A ring is closed: its first point comes again as its last.
+        lines: The lines.
         values: At their points, shape (N, K).
+        keep_rings: Rings stay rings; otherwise they become lines whose last point is the first again.
     Returns:
         The new lines, and the values at their points.
     """
-    lines, source = close_rings(lines)
-    values = values[source]
-    along = arc_length(lines)
-    begin, end = along[lines.first[:-1]], along[lines.first[1:] - 1]
+    if not len(lines.points):
+        return lines, values
+    closed, source = close_rings(lines)
+    columns = np.concatenate([closed.points, values[source]], axis=1)
+    along = arc_length(closed)
+    begin, end = along[closed.first[:-1]], along[closed.first[1:] - 1]
     pieces = np.maximum(np.rint(end - begin), 1).astype(np.intp)
-    share = ragged_arange(pieces + 1) / np.repeat(pieces, pieces + 1)
-    wanted = np.repeat(begin, pieces + 1) + share * np.repeat(end - begin, pieces + 1)
-    columns = np.concatenate([lines.points, values], axis=1)
+    counts = pieces + 1 if not keep_rings else np.where(lines.ring, pieces, pieces + 1)
+    share = ragged_arange(counts) / np.repeat(pieces, counts)
+    wanted = np.repeat(begin, counts) + share * np.repeat(end - begin, counts)
     spaced = np.stack([np.interp(wanted, along, column) for column in columns.T], axis=1)
-    first = np.concatenate([[0], np.cumsum(pieces + 1)]).astype(np.intp)
-    return Lines(spaced[:, :2], first, np.zeros_like(lines.ring)), spaced[:, 2:]
+    first = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
+    return Lines(spaced[:, :2], first, lines.ring if keep_rings else closed.ring), spaced[:, 2:]
 
 
 def close_rings(lines: Lines) -> tuple[Lines, Index]:

@@ -125,7 +125,7 @@ def profile_width(grey: npt.ArrayLike, *, blur_px: float | None = None, darkness
 
     >>> found = profile_width([120, 121, 119, 120, 121, 120, 40, 5, 5, 40, 120, 119, 121, 120, 120])
     >>> round(found.width_px, 1), found.ok
-    (3.3, True)
+    (3.4, True)
     """
     values = np.asarray(grey, np.float64)
     if values.ndim != 1:

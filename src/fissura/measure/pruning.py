@@ -1,8 +1,8 @@
 """Clean a skeleton: spurs go, junctions that are one crossing of wide cracks become one.
 
 **Spur rule.** A path with one free end at a junction is a spur if the mask along it reaches beyond the junction's
-inscribed disc by less than the largest of: ``spur_px``; the spur's own mask width out there; a quarter of the crack
-width at the junction. All spurs found go at once and the rest is looked at again, until none is left.
+inscribed disc by less than the largest of: ``spur_px``; the spur's own mask width out there; 0.7 of the disc's radius
+(a third of the crack's width). All spurs found go at once and the rest is looked at again, until none is left.
 
 **Crossing rule.** Two junctions are one if the path between them is no longer than 1.5 radii of the larger inscribed
 disc. Two cracks 8 px wide that cross at 60 degrees or more so have one junction; at 30 degrees they share a stretch.
@@ -19,7 +19,7 @@ from fissura.measure.thinning import Flat, thin
 
 _MOST_ROUNDS = 20
 _CROSSING_RADII = 1.5
-_CORNER_SHARE = 0.5
+_CORNER_SHARE = 0.7
 """Of the disc's radius. A square corner reaches 0.41 radii beyond the inscribed disc."""
 
 

@@ -35,6 +35,9 @@ _WELL_RESOLVED = 4.0  # blur widths from which it needs no help from other stret
 _FREE_SPREAD = 0.35
 _KNOWN_SPREAD = 0.06
 _STRETCH_INFLATION = 8.0
+# Calibrated on drawn cracks (benchmarks/drawn_cracks.py): factor on the fit's own error, pixels, and share of the width that
+# bends and tapering walls add.
+_SIGMA = (1.2, 0.05, 0.01)
 _MASK_SIGMA = (0.7, 0.2)  # error of a mask's width: pixels, and share of the width
 _MIN_FOR_BLUR = 3
 
@@ -233,6 +236,9 @@ def _fit(profiles: Sequence[npt.NDArray[np.float64]], stretches: _Stretches, set
         )
         for name in names:
             out[name][members] = getattr(fits, name)
+    out["sigma_px"] = np.sqrt(
+        (_SIGMA[0] * out["sigma_px"]) ** 2 + _SIGMA[1] ** 2 + (_SIGMA[2] * out["width_px"]) ** 2
+    )
     return ProfileFits(**out)
 
 

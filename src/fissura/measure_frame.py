@@ -1,0 +1,325 @@
+"""One picture through the measuring chain: mask, scale, cracks, overlay, and a record that outlives the process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fissura.data.pairs import read_mask
+from fissura.errors import DataError, ImageError, SettingsError
+from fissura.geo.gsd import ScaleFinding, find_ground_scale
+from fissura.geo.metadata import PhotoMetadata
+from fissura.geo.position import GroundPlacement, find_position
+from fissura.geo.scale import GroundScale
+from fissura.imaging.crack_overlay import OverlayArea, OverlayLine, draw_crack_overlay
+from fissura.imaging.roi import Roi
+from fissura.imaging.scene import Scene
+from fissura.imaging.width_scale import WidthScale
+from fissura.infer.segmenter import Segmenter
+from fissura.measure.axis import ground_direction_deg
+from fissura.measure.layout import RoadLayout
+from fissura.measure.measuring import Measurement, MeasureOptions, measure_cracks
+from fissura.measure.rules import RuleSet
+from fissura.measure.summary import CrackSummary, summarise
+from fissura.report.tables import Fields, area_fields, crack_fields
+from fissura.segmenting import Progress, segment_scene
+from fissura.types import BoolMask, Probability, RgbImage
+
+MAX_MEASURED_PIXELS = 400_000_000
+"""Larger pictures do not fit into a laptop's memory with all that measuring needs."""
+
+
+@dataclass(frozen=True)
+class ScaleRequest:
+    """What the user says about the scale; see `fissura.geo.gsd.find_ground_scale`."""
+
+    gsd_mm: float | None = None
+    target: str | None = None
+    ground_height_m: float | None = None
+    distance_m: float | None = None
+    sensor_width_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class FrameRequest:
+    """What is asked of every picture."""
+
+    scale: ScaleRequest
+    rules: RuleSet | None = None
+    road_direction_deg: float | None = None
+    lane_width_m: float | None = None
+    section_length_m: float | None = None
+    min_length: float = 0.0
+    """In millimetres where there is a scale, else in pixels."""
+    network_scale: float | None = None
+    """Scale at which the network sees the picture, None for automatic."""
+
+
+@dataclass
+class FrameRecord:
+    """What was found in one picture, as plain values for JSON.
+
+    Attributes:
+        source: Path as given in the tables.
+        cracks: Rows of ``cracks.csv``.
+        areas: Rows of ``areas.csv``.
+        summary: Rows of ``summary.csv``.
+        lines_lonlat: For each crack its place, or empty.
+        areas_lonlat: For each area its outline, or empty.
+        position_sigma_m: Standard error of these places.
+        widths: Width of every metre or so of crack, for the histogram, and `lengths`, `below` beside it.
+        lengths: Lengths those widths stand for.
+        below: Whether those widths could not be seen.
+        scale: Description of the scale, for people.
+        notes: What the user should know.
+        scaled: Millimetres if True, pixels if False.
+        totals: Sums for the closing lines.
+    """
+
+    source: str
+    cracks: list[Fields] = field(default_factory=list)
+    areas: list[Fields] = field(default_factory=list)
+    summary: list[Fields] = field(default_factory=list)
+    lines_lonlat: list[list[list[float]]] = field(default_factory=list)
+    areas_lonlat: list[list[list[float]]] = field(default_factory=list)
+    position_sigma_m: float | None = None
+    widths: list[float] = field(default_factory=list)
+    lengths: list[float] = field(default_factory=list)
+    below: list[bool] = field(default_factory=list)
+    scale: str = ""
+    notes: list[str] = field(default_factory=list)
+    scaled: bool = False
+    totals: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        return json.dumps(asdict(self), ensure_ascii=False, default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> FrameRecord:
+        """Read back. Raises ValueError, TypeError or KeyError on a damaged text."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """A measured picture before anything is written."""
+
+    record: FrameRecord
+    measurement: Measurement
+    overlay: RgbImage
+    mask: BoolMask
+
+
+def measure_frame(
+    path: Path,
+    source: str,
+    scene: Scene,
+    request: FrameRequest,
+    *,
+    mask_path: Path | None,
+    segmenter: Segmenter | None,
+    roi: Roi | None = None,
+    progress: Progress | None = None,
+) -> FrameResult:
+    """Measure one picture.
+
+    Args:
+        path: The file.
+        source: Its name in the tables.
+        scene: Its opened page.
+        request: What is asked.
+        mask_path: Crack mask of the same size; None lets the network find the cracks.
+        segmenter: The network; needed without a mask.
+        roi: Region of interest.
+        progress: Told the megapixels that the network has finished.
+    Raises:
+        FissuraError: The picture, its mask or its scale cannot be used; the message says which and why.
+    """
+    if scene.height * scene.width > MAX_MEASURED_PIXELS:
+        raise ImageError(
+            f"{scene.width}x{scene.height} pixels are more than the {MAX_MEASURED_PIXELS / 1e6:.0f} megapixels that are "
+            "measured in one piece; cut the raster into tiles, for example with gdal_retile"
+        )
+    rgb, valid = scene.read_rows(0, scene.height)
+    region = roi.fit(scene) if roi is not None else None
+    mask, probability = _find_cracks(scene, rgb, request, mask_path, segmenter, region, progress)
+    if valid is not None:
+        mask = mask & valid
+    finding = find_ground_scale(path, rgb=rgb, **vars(request.scale))
+    scale = finding.scale
+    layout = _layout(request, scale, mask.shape)
+    options = MeasureOptions(
+        road_direction_deg=request.road_direction_deg, lane_width_m=request.lane_width_m, layout=layout,
+        rules=request.rules,
+    )  # fmt: skip
+    found = measure_cracks(mask, rgb=rgb, probability=probability, scale=scale, options=options)
+    found = _drop_short(found, request.min_length)
+    record = _record(path, source, found, finding, scene, request, layout, valid, segmenter)
+    return FrameResult(record, found, _draw(rgb, found, source), mask)
+
+
+def _find_cracks(
+    scene: Scene, rgb: RgbImage, request: FrameRequest, mask_path: Path | None, segmenter: Segmenter | None,
+    region: BoolMask | None, progress: Progress | None,
+) -> tuple[BoolMask, Probability | None]:  # fmt: skip
+    if mask_path is not None:
+        try:
+            mask = read_mask(mask_path, size_hw=(scene.height, scene.width))
+        except DataError as error:
+            raise ImageError(str(error)) from error
+        return (mask if region is None else mask & region), None
+    if segmenter is None:
+        raise SettingsError("there is neither a mask nor a model; give --mask or --model")
+    result = segment_scene(scene, segmenter, scale=request.network_scale, roi=region, progress=progress)
+    return result.mask, result.probability.astype(np.float32) / np.float32(255)
+
+
+def _layout(request: FrameRequest, scale: GroundScale | None, size_hw: tuple[int, ...]) -> RoadLayout | None:
+    if request.section_length_m is None or request.road_direction_deg is None or scale is None:
+        return None
+    height, width = size_hw
+    road = ground_direction_deg(request.road_direction_deg, scale, ((height - 1) / 2, (width - 1) / 2))
+    return RoadLayout.across_picture(road, (height, width), scale, request.section_length_m)
+
+
+def _drop_short(found: Measurement, least: float) -> Measurement:
+    """Leave out cracks (all their branches together) that are shorter than `least`; numbers stay without gaps."""
+    if least <= 0:
+        return found
+    whole: dict[int, float] = {}
+    for crack in found.cracks:
+        whole[crack.crack_id] = whole.get(crack.crack_id, 0.0) + crack.length
+    kept = [k for k, crack in enumerate(found.cracks) if whole[crack.crack_id] >= least]
+    cracks = tuple(replace(found.cracks[k], id=number) for number, k in enumerate(kept, start=1))
+    return replace(found, cracks=cracks, order=tuple(found.order[k] for k in kept))
+
+
+def _record(
+    path: Path, source: str, found: Measurement, finding: ScaleFinding, scene: Scene, request: FrameRequest,
+    layout: RoadLayout | None, valid: BoolMask | None, segmenter: Segmenter | None,
+) -> FrameRecord:  # fmt: skip
+    scale, metadata = finding.scale, finding.metadata
+    captured = metadata.captured_at if isinstance(metadata, PhotoMetadata) else None
+    model = "mask" if segmenter is None else f"{segmenter.card.name} {segmenter.card.version}"
+    record = FrameRecord(source, scaled=scale is not None, notes=list(scene.notes))
+    for crack in found.cracks:
+        extra: Fields = {"extent": crack.extent}
+        record.cracks.append(crack_fields(crack, source_frame=source, captured_at=captured, model=model) | extra)
+    record.areas = [area_fields(a, source_frame=source, captured_at=captured, model=model) for a in found.areas]
+    inspected = None
+    if scale is not None:
+        pixels = found.graph.size_hw[0] * found.graph.size_hw[1] if valid is None else int(np.count_nonzero(valid))
+        middle = np.array([[(side - 1) / 2 for side in found.graph.size_hw]])
+        if scale.on_ground(middle).all():
+            inspected = pixels * float(scale.gsd_mm(middle)[0]) ** 2 / 1e6
+    summary = summarise(
+        found.cracks, found.areas, request.rules, inspected_area_m2=inspected, scale=scale, layout=layout
+    )
+    record.summary = _summary_fields(source, summary)
+    record.totals = {
+        "length": summary.length, "left_out": summary.left_out, "area": summary.area,
+        "inspected_m2": inspected or 0.0, "cracks": len({c.crack_id for c in found.cracks}),
+    }  # fmt: skip
+    _add_histogram(record, found)
+    _describe_scale(record, finding)
+    if scale is not None:
+        position = find_position(path, scale, metadata=metadata)
+        if position.placement is None:
+            record.notes.append(f"no place on the map: {position.reason}")
+        else:
+            record.notes.extend(position.placement.notes)
+            _add_places(record, found, position.placement)
+    else:
+        # A GeoTIFF has a place even where its scale is not used.
+        position = find_position(path, None, metadata=metadata)
+        if position.placement is not None:
+            _add_places(record, found, position.placement)
+    return record
+
+
+def _summary_fields(source: str, summary: CrackSummary) -> list[Fields]:
+    unit, area = ("m", "m2") if summary.scaled else ("px", "px2")
+    width = "mm" if summary.scaled else "px"
+    rows: list[Fields] = []
+    for row in summary.rows:
+        rows.append({
+            "source_frame": source, "section": row.section, "zone": row.zone, "class": row.kind,
+            "severity": row.severity, "standard": summary.standard, "cracks": row.count,
+            f"length_{unit}": round(row.length, 4), f"area_{area}": round(row.area, 4),
+            f"width_mean_{width}": None if not np.isfinite(row.width_mean) else round(row.width_mean, 3),
+        })  # fmt: skip
+    return rows
+
+
+def _add_histogram(record: FrameRecord, found: Measurement) -> None:
+    """Widths by point rather than by branch: a branch may be wide here and narrow there."""
+    for crack, i in zip(found.cracks, found.order, strict=True):
+        branch, widths = found.graph.branches[i], found.widths.branches[i]
+        step = max(1, len(branch.points_rc) // 64)
+        chosen = slice(step // 2, None, step)
+        width = (widths.width_px * _per_px(found, i))[chosen]
+        record.widths += [round(float(w), 4) for w in width]
+        record.lengths += [round(crack.length / len(width), 4)] * len(width)
+        record.below += [bool(b) for b in widths.below_blur[chosen]]
+
+
+def _per_px(found: Measurement, i: int) -> npt.NDArray[np.float64]:
+    points = found.graph.branches[i].points_rc
+    if found.scale is None:
+        return np.ones(len(points))
+    index = np.arange(len(points))
+    tangents = points[np.minimum(index + 4, len(points) - 1)] - points[np.maximum(index - 4, 0)]
+    return found.scale.across(points, tangents)
+
+
+def _describe_scale(record: FrameRecord, finding: ScaleFinding) -> None:
+    scale = finding.scale
+    if scale is None:
+        record.scale = "unknown: everything is in pixels"
+        record.notes.append(f"no scale: {finding.reason}")
+        return
+    record.scale = f"from {scale.source}, ± {100 * scale.sigma:.1f} %"
+    record.notes.extend(scale.notes)
+
+
+def _add_places(record: FrameRecord, found: Measurement, placement: GroundPlacement) -> None:
+    record.position_sigma_m = placement.sigma_m
+    record.lines_lonlat = [_finite(placement.to_lonlat(crack.points_rc)) for crack in found.cracks]
+    record.areas_lonlat = [_finite(placement.to_lonlat(area.outline_rc)) for area in found.areas]
+
+
+def _finite(lonlat: npt.NDArray[np.float64]) -> list[list[float]]:
+    return [[float(x), float(y)] for x, y in lonlat if np.isfinite(x) and np.isfinite(y)]
+
+
+def _draw(rgb: RgbImage, found: Measurement, source: str, widths: WidthScale | None = None) -> RgbImage:
+    lines = []
+    unit = "px" if found.scale is None else "mm"
+    for crack, i in zip(found.cracks, found.order, strict=True):
+        branch, measured = found.graph.branches[i], found.widths.branches[i]
+        mark = "<" if crack.below_gsd else ""
+        lines.append(OverlayLine(
+            branch.points_rc, measured.width_px, measured.width_px * _per_px(found, i),
+            label=f"#{crack.id}  {mark}{crack.width_mean:.{1 if crack.width_mean < 20 else 0}f} {unit}",
+            bridged=branch.bridged,
+        ))  # fmt: skip
+    area_unit = "m²" if found.scale is not None else "px²"
+    areas = [OverlayArea(area.outline_rc, f"alligator {area.area:.2g} {area_unit}") for area in found.areas]
+    return draw_crack_overlay(rgb, lines, areas, scale=found.scale, widths=widths, caption=Path(source).name)
+
+
+def describe_settings(request: FrameRequest) -> dict[str, Any]:
+    """Everything in the request that results depend on, as JSON values."""
+    return {
+        **vars(request.scale), "rules": None if request.rules is None else request.rules.name,
+        "rules_content": None if request.rules is None else request.rules.model_dump(mode="json"),
+        "road_direction_deg": request.road_direction_deg, "lane_width_m": request.lane_width_m,
+        "section_length_m": request.section_length_m, "min_length": request.min_length,
+        "network_scale": request.network_scale,
+    }  # fmt: skip
