@@ -1,7 +1,7 @@
 """Drawn cracks with exact truth: errors of width, length and direction, and whether the stated errors hold.
 
-Every picture has one camera (blur, noise), one surface (gradient, grain) and cracks of one darkness whose widths run from below
-a pixel to wide, as a real crack's do. Usage: ``python benchmarks/drawn_cracks.py [--pictures N]``.
+Every picture has one camera (blur, noise), one surface (gradient, grain) and cracks of one darkness whose widths run
+from below a pixel to wide, as a real crack's do. Usage: ``python benchmarks/drawn_cracks.py [--pictures N]``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def draw(seed: int, *, grain: float | None = None):
         bend = rng.uniform(-25, 25) * np.sin(np.pi * t) + rng.uniform(-6, 6) * np.sin(3 * np.pi * t)
         y = 90 + row * 150 + bend + np.tan(angle) * 0.15 * (x - SIZE_PX / 2)
         # One wide crack, and three whose widths run from below the blur's to well above, or not.
-        low = float(np.exp(rng.uniform(np.log(8.0), np.log(20.0)) if row == 0 else rng.uniform(np.log(0.3), np.log(5.0))))
+        span = (8.0, 20.0) if row == 0 else (0.3, 5.0)
+        low = float(np.exp(rng.uniform(*np.log(span))))
         high = low * float(rng.uniform(1.0, 1.5 if row == 0 else 7.0))
         width = np.exp(np.interp(t, [0, 0.5, 1], np.log([low, high, low])))
         cracks.append(CrackVector(np.column_stack([y, x]), width))
@@ -97,7 +98,8 @@ def summarise(rows: list[dict[str, float]]) -> dict[str, float]:
     return {
         "stretches": float(len(rows)), "wide": float(wide.sum()),
         "wide median error px": float(np.median(error[wide])), "wide p90 error px": float(np.quantile(error[wide], 0.9)),
-        "narrow, darkness shown": float(shown.sum()), "narrow median relative error": float(np.median(relative[shown])),
+        "narrow, darkness shown": float(shown.sum()),
+        "narrow median relative error": float(np.median(relative[shown])),
         "narrow p90 relative error": float(np.quantile(relative[shown], 0.9)),
         "covered by 1 sigma": float(inside.mean()), "covered, wide": float(inside[wide].mean()),
         "covered, narrow": float(inside[~wide].mean()),

@@ -143,8 +143,8 @@ def measure_frame(
     """
     if scene.height * scene.width > MAX_MEASURED_PIXELS:
         raise ImageError(
-            f"{scene.width}x{scene.height} pixels are more than the {MAX_MEASURED_PIXELS / 1e6:.0f} megapixels that are "
-            "measured in one piece; cut the raster into tiles, for example with gdal_retile"
+            f"{scene.width}x{scene.height} pixels are more than the {MAX_MEASURED_PIXELS / 1e6:.0f} megapixels that "
+            "are measured in one piece; cut the raster into tiles, for example with gdal_retile"
         )
     rgb, valid = scene.read_rows(0, scene.height)
     region = roi.fit(scene) if roi is not None else None

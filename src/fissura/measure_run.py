@@ -1,7 +1,7 @@
 """The run behind ``fissura measure``: many pictures into one set of tables, stopped and resumed at will.
 
-Every finished picture leaves ``frames/<name>.json``; the tables are made from those records at the end, so that a run that was
-stopped goes on, and one bad picture costs nothing but itself.
+Every finished picture leaves ``frames/<name>.json``; the tables are made from those records at the end, so that a run
+that was stopped goes on, and one bad picture costs nothing but itself.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -317,7 +318,7 @@ class _Run:
         if rules is None:
             return {}
         levels = rules.levels.longitudinal or rules.levels.other
-        return {level.name: below.bound_mm for below, level in zip(levels, levels[1:], strict=False)}
+        return {level.name: below.bound_mm for below, level in pairwise(levels)}
 
     def _say_summary(self, seconds: float) -> None:
         tally, quiet, out = self.tally, self.request.quiet, self.folder.out
@@ -333,7 +334,8 @@ class _Run:
             chosen = [record for record in self.records if record.scaled == scaled]
             if not chosen:
                 continue
-            total = {k: sum(record.totals[k] for record in chosen) for k in ("length", "area", "cracks", "inspected_m2")}
+            names = ("length", "area", "cracks", "inspected_m2")
+            total = {name: sum(record.totals[name] for record in chosen) for name in names}
             line = f"{TITLE}: {total['cracks']:.0f} cracks, {total['length']:.5g} {unit}"
             line += f", alligator {total['area']:.3g} {area}" if total["area"] else ""
             if total["inspected_m2"]:

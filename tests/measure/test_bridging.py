@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from tests.measure.drawn import bar, stroke, unit
 
 from fissura.measure.graph import TraceOptions, trace_cracks
-from tests.measure.drawn import bar, stroke, unit
 
 HW = (240, 240)
 MIDDLE = np.array([120.3, 119.6])

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from tests.measure.drawn import angle_between, arc, bar, direction_deg, mean_width, ring, stroke, unit
 
 from fissura.errors import GeometryError, SettingsError
 from fissura.measure.graph import TraceOptions, trace_cracks
 from fissura.synth.cracks import CrackVector, coverage_map, crack_mask, grow_crack
-from tests.measure.drawn import angle_between, arc, bar, direction_deg, mean_width, ring, stroke, unit
 
 ANGLES = (0, 7, 22.5, 45, 61, 90, 122, 171)
 HW = (240, 240)
@@ -31,8 +31,8 @@ def test_bar_measures_its_length_direction_and_width(width, degrees):
 @pytest.mark.parametrize("degrees", ANGLES)
 @pytest.mark.parametrize("width", [0.3, 1.0, 1.5])
 def test_thin_line(width, degrees):
-    half = unit(degrees) * 90
-    line = CrackVector(np.array([[120.3, 119.6] - half, [120.3, 119.6] + half]), np.full(2, width))
+    middle, half = np.array([120.3, 119.6]), unit(degrees) * 90
+    line = CrackVector(np.array([middle - half, middle + half]), np.full(2, width))
     graph = trace_cracks(crack_mask([line], coverage_map([line], HW, 1.0), 1.0))
     branch = only(graph)
     # The mask of a line reaches up to a pixel beyond both of its ends.

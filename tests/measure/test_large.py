@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+from tests.measure.drawn import mean_width, ring, stroke
 
 from fissura.errors import GeometryError
 from fissura.measure.graph import TraceOptions, trace_cracks
 from fissura.measure.large import trace_cracks_by_tiles
 from fissura.synth.cracks import coverage_map, crack_mask, grow_crack, grow_network
-from tests.measure.drawn import mean_width, ring, stroke
 
 HW = (420, 500)
 

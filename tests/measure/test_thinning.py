@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+from tests.measure.drawn import bar, ring
 
 from fissura.measure.pixelgraph import build_pixel_graph
 from fissura.measure.thinning import fill_small_holes, skeleton_mask, thin
-from tests.measure.drawn import bar, ring
 
 EIGHT = np.ones((3, 3))
 

@@ -15,7 +15,7 @@ def measure(
     out: Annotated[Path, typer.Option(help="Folder of the results.")],
     mask: Annotated[
         Path | None,
-        typer.Option(metavar="FILE|DIR", help="Crack masks to measure, by the pictures' names; found anew if left out."),
+        typer.Option(metavar="FILE|DIR", help="Crack masks, by the pictures' names; found anew if left out."),
     ] = None,
     gsd_mm: Annotated[
         float | None, typer.Option("--gsd-mm", metavar="MM", help="Ground size of a pixel; else from the file.")

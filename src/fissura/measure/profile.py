@@ -1,15 +1,15 @@
 """Width of a crack from the grey values across it.
 
 The model: a background that may slope, less a dark box of the crack's width, blurred by the camera and integrated over
-pixels. Five numbers describe a profile: background, slope, darkness, centre and width; a sixth, the blur, is known or has a
-prior. A grid over width, centre and blur, with the linear numbers solved exactly at each node, gives the whole posterior, not
-one optimum, so that width and standard error hold where the problem is not decidable as well:
+pixels. Five numbers describe a profile: background, slope, darkness, centre and width; a sixth, the blur, is known or
+has a prior. A grid over width, centre and blur, with the linear numbers solved exactly at each node, gives the whole
+posterior, not one optimum, so that width and standard error hold where the problem is not decidable as well:
 
 * Wider than about two blur widths, shape decides: width and darkness are both seen, and grey may be scaled and
   shifted at will.
-* Narrower, only their product is seen (the missing light). There the prior on darkness decides: cracks are holes, and a hole
-  returns about an eighth of the light that the surface around it does. Wider stretches of the same crack replace that
-  prior when they are known.
+* Narrower, only their product is seen (the missing light). There the prior on darkness decides: cracks are holes, and
+  a hole returns about an eighth of the light that the surface around it does. Wider stretches of the same crack
+  replace that prior when they are known.
 
 The prior on darkness is logistic, with tails heavier than a Gaussian's: where a clean profile speaks against it, the
 profile wins.
@@ -25,27 +25,23 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from fissura.errors import GeometryError
+from fissura.measure.profile_model import (
+    BLUR_PX,
+    BLUR_SPREAD,
+    DARKNESS,
+    MARGIN_PX,
+    FitSettings,
+    Values,
+    log_cosh,
+    soft_step,
+)
+from fissura.measure.profile_refine import better, refine
 
-Values = npt.NDArray[np.float64]
 _Single = npt.NDArray[np.float32]
 
-DARKNESS = 0.88
-"""Share of the background's light that is missing inside a crack, if nothing better is known."""
-DARKNESS_SPREAD = 0.05
-"""Standard deviation of the core of the (logistic) prior around it."""
-BLUR_PX = 0.75
-"""Median standard deviation of a camera's point-spread function, in pixels."""
-BLUR_SPREAD = 0.8
-"""Standard deviation of the logarithm of the blur: 0.35 to 1.7 px are within one."""
-NOISE_INFLATION = 20.0
-"""Texture and ragged walls are correlated from sample to sample: residuals count as if their variance were so many times
-larger."""
-
-_MARGIN = 8 * BLUR_PX  # of background on each side that the fit looks at
 _RESOLVED = 2.0  # blur widths from which a width is seen rather than inferred
 _MASK_ROOM_PX = 2.0
 _CLEAN = (0.02, 0.04)  # residuals as a share of the dip up to which the best fit is taken, and from which it is not
-_CLEAN_INFLATION = 3.0
 _LEAST_SAMPLES = 7
 _BLURS_PX = BLUR_PX * 1.25 ** np.arange(-3.0, 7.0)
 _CHUNK = 32  # keeps the grid of a chunk in the cache
@@ -73,27 +69,6 @@ class ProfileWidth:
     below_blur: bool = False
     darkness: float = DARKNESS
     blur_px: float = BLUR_PX
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """What is known before the profile is seen.
-
-    Attributes:
-        blur_px: Standard deviation of the blur in samples; None leaves it to the prior.
-        darkness: Share of the background's light missing inside the crack; None takes `DARKNESS`.
-        darkness_spread: Scale of the prior around it.
-        reach_px: The crack's centre is within so many samples of the profile's middle.
-        black: Grey value of no light.
-        noise_inflation: See `NOISE_INFLATION`; averages over a stretch of crack bear less.
-    """
-
-    blur_px: float | None = None
-    darkness: float | None = None
-    darkness_spread: float = DARKNESS_SPREAD
-    reach_px: float = 5.0
-    black: float = 0.0
-    noise_inflation: float = NOISE_INFLATION
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,26 +171,16 @@ def _bank(samples: int, blur_px: float | None, reach_px: float) -> _Bank:
     widths = widths[widths <= max(widest, 0.1)]
     centres = np.arange(-np.floor(reach_px * 3) / 3, reach_px + 1e-9, 1 / 3)
     grid = [np.asarray(axis.ravel(), np.float64) for axis in np.meshgrid(widths, centres, blurs, indexing="ij")]
-    width, centre, blur = (axis[:, None] for axis in grid)
+    width, centre, blur = grid[0][:, None], grid[1][:, None], grid[2][:, None]
     x = (np.arange(samples) - (samples - 1) / 2)[None]
-    dip = _soft_step(x, centre - width / 2, blur) - _soft_step(x, centre + width / 2, blur)
-    window = (np.abs(x - centre) <= width / 2 + 2 * blur + _MARGIN).astype(np.float64)
+    dip = soft_step(x, centre - width / 2, blur) - soft_step(x, centre + width / 2, blur)
+    window = (np.abs(x - centre) <= width / 2 + 2 * blur + MARGIN_PX).astype(np.float64)
     design = np.stack([np.ones_like(dip), x - centre, -dip], axis=2) * window[:, :, None]
     normal = design.transpose(0, 2, 1) @ design + 1e-6 * np.eye(3)
     return _Bank(
         grid[0], grid[1], grid[2], design.astype(np.float32), np.linalg.inv(normal).astype(np.float32),
         window.astype(np.float32), window.sum(1),
     )  # fmt: skip
-
-
-def _soft_step(x: Values, edge: Values, blur: Values) -> Values:
-    """A step from 0 to 1 at `edge`, blurred by a Gaussian and averaged over each pixel."""
-
-    def integral(z: Values) -> Values:
-        return np.asarray(z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi), np.float64)
-
-    after, before = integral((x + 0.5 - edge) / blur), integral((x - 0.5 - edge) / blur)
-    return np.asarray((after - before) * blur, np.float64)
 
 
 def _width_prior(width: Values, mask_width: Values | None) -> npt.NDArray[np.float64]:
@@ -247,7 +212,7 @@ def _fit_chunk(
     seen = np.take_along_axis(dip, np.argmin(variance, axis=0)[None], axis=0)[0]
     aim = DARKNESS if settings.darkness is None else settings.darkness
     off = (depth / background - aim) / settings.darkness_spread
-    cost = n * variance / (settings.noise_inflation * noise) + 4 * _log_cosh(off / np.float32(np.sqrt(2)))
+    cost = n * variance / (settings.noise_inflation * noise) + 4 * log_cosh(off / np.float32(np.sqrt(2)))
     if settings.blur_px is None:
         cost += ((np.log(bank.blur / BLUR_PX) / BLUR_SPREAD) ** 2)[:, None]
     cost = np.where(solved[:, 2] > 0, cost, np.inf)
@@ -277,7 +242,7 @@ def _fit_chunk(
         background[shape, rows] + settings.black, solved[shape, 1, rows], depth[shape, rows], bank.centre[shape],
         bank.width[shape], np.log(bank.blur[shape]),
     ], axis=1).astype(np.float64)  # fmt: skip
-    clean = _better(_refine(grey, start, settings), _refine(grey, other, settings), n)
+    clean = better(refine(grey, start, settings), refine(grey, other, settings), n)
     rough = np.sqrt(clean.noise) / np.maximum(clean.depth * _visible_share(clean.width, clean.blur), 1e-6)
     trust = np.clip((_CLEAN[1] - rough) / (_CLEAN[1] - _CLEAN[0]), 0, 1)
     width = width * (1 - trust) + clean.width * trust
@@ -285,93 +250,6 @@ def _fit_chunk(
     blur = blur * (1 - trust) + clean.blur * trust
     darkness = darkness * (1 - trust) + np.clip(clean.depth / clean.background, 0, 1) * trust
     return width, sigma, contrast, standing & inside, width < _RESOLVED * blur, darkness, blur, centre
-
-
-@dataclass(frozen=True, eq=False)
-class _Refined:
-    """Best parameters of each profile, shape (N,), the variance of what they leave over, and the cost of the priors."""
-
-    background: Values
-    depth: Values
-    width: Values
-    blur: Values
-    sigma: Values
-    noise: Values
-    prior: Values
-
-
-def _better(a: _Refined, b: _Refined, samples: int) -> _Refined:
-    """The likelier of two explanations of each profile, by the noise of the better one."""
-    noise = np.minimum(a.noise, b.noise) * _CLEAN_INFLATION
-    take = samples * a.noise / noise + a.prior <= samples * b.noise / noise + b.prior
-    return _Refined(*(np.where(take, getattr(a, f), getattr(b, f)) for f in _Refined.__dataclass_fields__))
-
-
-def _refine(grey: npt.NDArray[np.float64], start: npt.NDArray[np.float64], settings: FitSettings) -> _Refined:
-    """Levenberg-Marquardt from the grid's answer, for profiles so clean that the grid's own steps are what limits them.
-
-    Args:
-        grey: Shape (N, n).
-        start: Shape (N, 6): background, slope, depth, centre, width, logarithm of the blur.
-        settings: Priors as in the grid.
-    """
-    n = grey.shape[1]
-    x = ((np.arange(n) - (n - 1) / 2))[None]
-    theta = start.copy()
-    free = np.array([True] * 5 + [settings.blur_px is None])
-    if settings.blur_px is not None:
-        theta[:, 5] = np.log(settings.blur_px)
-    window = np.abs(x - start[:, 3:4]) <= start[:, 4:5] / 2 + 2 * np.exp(theta[:, 5:6]) + _MARGIN
-    count = np.maximum(window.sum(1), 7)
-    aim = DARKNESS if settings.darkness is None else settings.darkness
-    damping = np.full(len(grey), 1e-2)
-
-    def model(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        c, w, b = t[:, 3:4], np.maximum(t[:, 4:5], 0.05), np.exp(np.clip(t[:, 5:6], -2.5, 3.0))
-        dip = _soft_step(x, c - w / 2, b) - _soft_step(x, c + w / 2, b)
-        return np.asarray(t[:, :1] + t[:, 1:2] * (x - c) - t[:, 2:3] * dip, np.float64)
-
-    def residuals(t: npt.NDArray[np.float64], noise: Values) -> npt.NDArray[np.float64]:
-        data = (grey - model(t)) * window / np.sqrt(_CLEAN_INFLATION * noise)[:, None]
-        off = (t[:, 2] / np.maximum(t[:, 0] - settings.black, 1.0) - aim) / settings.darkness_spread
-        # The square of this is the logistic's cost.
-        dark = np.sign(off) * np.sqrt(np.maximum(4 * _log_cosh(off / np.sqrt(2)), 0))
-        soft = (t[:, 5] - np.log(BLUR_PX)) / BLUR_SPREAD
-        return np.column_stack([data, dark, soft])
-
-    def variance(t: npt.NDArray[np.float64]) -> Values:
-        return np.asarray(np.maximum((((grey - model(t)) * window) ** 2).sum(1) / count, 0.08), np.float64)
-
-    steps = np.array([0.05, 1e-3, 0.05, 1e-3, 1e-3, 1e-3])
-    noise = variance(theta)
-    for _ in range(12):
-        base = residuals(theta, noise)
-        columns = []
-        for k in range(6):
-            moved = theta.copy()
-            moved[:, k] += steps[k]
-            columns.append((residuals(moved, noise) - base) / steps[k] * free[k])
-        jacobian = np.stack(columns, axis=2)
-        normal = jacobian.transpose(0, 2, 1) @ jacobian
-        diagonal = np.einsum("nii->ni", normal)
-        lifted = normal + (damping[:, None] * diagonal + 1e-9)[:, :, None] * np.eye(6) + np.diag(~free * 1.0)
-        step = -np.linalg.solve(lifted, np.einsum("nij,ni->nj", jacobian, base)[..., None])[..., 0] * free
-        trial = theta + np.clip(step, -np.array([60, 5, 60, 1, 2, 0.5]), np.array([60, 5, 60, 1, 2, 0.5]))
-        trial[:, 4] = np.clip(trial[:, 4], 0.05, n)
-        trial[:, 2] = np.maximum(trial[:, 2], 1e-3)
-        better = (residuals(trial, noise) ** 2).sum(1) <= (base**2).sum(1)
-        theta = np.where(better[:, None], trial, theta)
-        damping = np.where(better, damping * 0.3, damping * 5)
-        noise = variance(theta)
-    covariance = np.linalg.inv(normal + np.diag(~free * 1.0) + 1e-9 * np.eye(6))
-    sigma = np.sqrt(np.maximum(covariance[:, 4, 4], 0))
-    prior = (residuals(theta, noise)[:, n:] ** 2).sum(1)
-    return _Refined(theta[:, 0] - settings.black, theta[:, 2], theta[:, 4], np.exp(theta[:, 5]), sigma, noise, prior)
-
-
-def _log_cosh(z: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    size = np.abs(z)
-    return np.asarray(size + np.log1p(np.exp(-2 * size)) - np.float32(np.log(2)), size.dtype)
 
 
 def _visible_share(width: Values, blur: Values) -> Values:

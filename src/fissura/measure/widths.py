@@ -1,14 +1,14 @@
 """Width along every branch of a crack graph, from the grey values across it.
 
-Profiles are taken along the normals of the centreline, shifted onto the dark line where mask and line differ, and averaged over
-short stretches, so that the surface's texture averages out. Then, from certain to uncertain:
+Profiles are taken along the normals of the centreline, shifted onto the dark line where mask and line differ, and
+averaged over short stretches, so that the surface's texture averages out. Then, from certain to uncertain:
 
 1. The *blur* of the picture is read off the widest cracks in it, where edges alone show it.
 2. Where a crack is wider than about two blur widths, its width and its darkness are both fitted.
-3. Where it is narrower, its darkness comes from the wider stretches of the same crack, else of the picture, else from the prior
-   of `fissura.measure.profile`; the width is the missing light over that darkness.
-4. Where no dip stands out (worn edges, shadow, a filled crack) the mask's orthogonal width stands in, with its own larger
-   error. Near junctions the profile would cross the other branch: widths are carried over from outside.
+3. Where it is narrower, its darkness comes from the wider stretches of the same crack, else of the picture, else from
+   the prior of `fissura.measure.profile`; the width is the missing light over that darkness.
+4. Where no dip stands out (worn edges, shadow, a filled crack) the mask's orthogonal width stands in, with its own
+   larger error. Near junctions the profile would cross the other branch: widths are carried over from outside.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from fissura.errors import GeometryError
 from fissura.measure.model import Branch, BranchWidths, CrackGraph, Points, Values
-from fissura.measure.profile import FitSettings, ProfileFits, fit_profiles
+from fissura.measure.profile import ProfileFits, fit_profiles
+from fissura.measure.profile_model import FitSettings
 from fissura.types import RgbImage
 
 STRETCH_PX = 20.0
@@ -35,8 +36,8 @@ _WELL_RESOLVED = 4.0  # blur widths from which it needs no help from other stret
 _FREE_SPREAD = 0.35
 _KNOWN_SPREAD = 0.06
 _STRETCH_INFLATION = 8.0
-# Calibrated on drawn cracks (benchmarks/drawn_cracks.py): factor on the fit's own error, pixels, and share of the width that
-# bends and tapering walls add.
+# Calibrated on drawn cracks (benchmarks/drawn_cracks.py): factor on the fit's own error, pixels, and share of the width
+# that bends and tapering walls add.
 _SIGMA = (1.2, 0.05, 0.01)
 _MASK_SIGMA = (0.7, 0.2)  # error of a mask's width: pixels, and share of the width
 _MIN_FOR_BLUR = 3
@@ -101,7 +102,8 @@ def measure_widths(graph: CrackGraph, rgb: RgbImage, *, blur_px: float | None = 
     free = _fit(profiles, stretches, settings)
     fits, overall = _fit_narrow(profiles, stretches, free, blur)
     rows = [
-        _along(branch, np.flatnonzero(stretches.branch == i), stretches, fits) for i, branch in enumerate(graph.branches)
+        _along(branch, np.flatnonzero(stretches.branch == i), stretches, fits)
+        for i, branch in enumerate(graph.branches)
     ]
     return WidthReport(tuple(rows), blur, overall)
 
@@ -228,7 +230,8 @@ def _fit(profiles: Sequence[npt.NDArray[np.float64]], stretches: _Stretches, set
     """Fit all stretches, those of one length together."""
     names = ("width_px", "sigma_px", "contrast", "ok", "below_blur", "darkness", "blur_px", "centre_px")
     n = len(profiles)
-    out: dict[str, Any] = {name: np.zeros(n, np.bool_ if name in ("ok", "below_blur") else np.float64) for name in names}
+    flags = ("ok", "below_blur")
+    out: dict[str, Any] = {name: np.zeros(n, np.bool_ if name in flags else np.float64) for name in names}
     for half in np.unique(stretches.half):
         members = np.flatnonzero(stretches.half == half)
         fits = fit_profiles(
