@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from machine import describe_run, write_result
 
 from fissura.measure.graph import trace_cracks
 from fissura.measure.widths import measure_widths
@@ -97,7 +98,8 @@ def summarise(rows: list[dict[str, float]]) -> dict[str, float]:
     relative = error / column["true_px"]
     return {
         "stretches": float(len(rows)), "wide": float(wide.sum()),
-        "wide median error px": float(np.median(error[wide])), "wide p90 error px": float(np.quantile(error[wide], 0.9)),
+        "wide median error px": float(np.median(error[wide])),
+        "wide p90 error px": float(np.quantile(error[wide], 0.9)),
         "narrow, darkness shown": float(shown.sum()),
         "narrow median relative error": float(np.median(relative[shown])),
         "narrow p90 relative error": float(np.quantile(relative[shown], 0.9)),
@@ -110,14 +112,15 @@ def summarise(rows: list[dict[str, float]]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=40)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--rows", type=Path, help="Also write every stretch, for a closer look.")
     options = parser.parse_args()
     rows = [row for seed in range(options.pictures) for row in compare(seed)]
     figures = summarise(rows)
     for name, value in figures.items():
         print(f"{name:32s} {value:.3f}")
-    if options.out:
-        options.out.write_text(json.dumps({"figures": figures, "rows": rows}, indent=1))
+    if options.rows:
+        options.rows.write_text(json.dumps(rows))
+    write_result("drawn_cracks", {"run": describe_run(), "pictures": options.pictures, "figures": figures}, None)
 
 
 if __name__ == "__main__":

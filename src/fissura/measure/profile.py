@@ -165,14 +165,14 @@ class _Bank:
 
 @lru_cache(maxsize=24)
 def _bank(samples: int, blur_px: float | None, reach_px: float) -> _Bank:
-    blurs = np.array([blur_px]) if blur_px is not None else _BLURS_PX
+    blurs: Values = np.array([blur_px], np.float64) if blur_px is not None else _BLURS_PX
     widest = 0.75 * samples
     widths = np.concatenate([np.arange(0.1, 3, 0.1), np.arange(3, 8, 0.2), np.arange(8, max(widest, 8.1), 0.4)])
     widths = widths[widths <= max(widest, 0.1)]
     centres = np.arange(-np.floor(reach_px * 3) / 3, reach_px + 1e-9, 1 / 3)
     grid = [np.asarray(axis.ravel(), np.float64) for axis in np.meshgrid(widths, centres, blurs, indexing="ij")]
     width, centre, blur = grid[0][:, None], grid[1][:, None], grid[2][:, None]
-    x = (np.arange(samples) - (samples - 1) / 2)[None]
+    x = np.asarray(np.arange(samples) - (samples - 1) / 2, np.float64)[None]
     dip = soft_step(x, centre - width / 2, blur) - soft_step(x, centre + width / 2, blur)
     window = (np.abs(x - centre) <= width / 2 + 2 * blur + MARGIN_PX).astype(np.float64)
     design = np.stack([np.ones_like(dip), x - centre, -dip], axis=2) * window[:, :, None]
