@@ -2,7 +2,8 @@
 
 >>> import fissura
 >>> fissura.__all__
-['CrackMask', 'FissuraError', 'ModelCard', 'Segmenter', 'evaluate', 'load_segmenter', 'read_image']
+['Crack', 'CrackMask', 'FissuraError', 'GroundScale', 'ModelCard', 'Segmenter', 'evaluate', 'load_segmenter',
+ 'measure_cracks', 'read_image']
 """
 
 from __future__ import annotations
@@ -14,20 +15,29 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fissura.errors import FissuraError
+    from fissura.geo.scale import GroundScale
     from fissura.imaging.read import read_image
     from fissura.infer.segmenter import CrackMask, Segmenter, load_segmenter
+    from fissura.measure.measuring import measure_cracks
+    from fissura.measure.model import Crack
     from fissura.metrics.evaluation import evaluate
     from fissura.spec import ModelCard
 
-__all__ = ["CrackMask", "FissuraError", "ModelCard", "Segmenter", "evaluate", "load_segmenter", "read_image"]
+__all__ = [
+    "Crack", "CrackMask", "FissuraError", "GroundScale", "ModelCard", "Segmenter", "evaluate", "load_segmenter",
+    "measure_cracks", "read_image",
+]  # fmt: skip
 
 _HOME = {
+    "Crack": "fissura.measure.model",
     "CrackMask": "fissura.infer.segmenter",
     "FissuraError": "fissura.errors",
+    "GroundScale": "fissura.geo.scale",
     "ModelCard": "fissura.spec",
     "Segmenter": "fissura.infer.segmenter",
     "evaluate": "fissura.metrics.evaluation",
     "load_segmenter": "fissura.infer.segmenter",
+    "measure_cracks": "fissura.measure.measuring",
     "read_image": "fissura.imaging.read",
 }
 

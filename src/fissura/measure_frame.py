@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from fissura.data.pairs import read_mask
 from fissura.errors import DataError, ImageError, SettingsError
-from fissura.geo.gsd import ScaleFinding, find_ground_scale
+from fissura.geo.gsd import ScaleFinding, check_scale_options, find_ground_scale
 from fissura.geo.metadata import PhotoMetadata
 from fissura.geo.position import GroundPlacement, find_position
 from fissura.geo.scale import GroundScale
+from fissura.geo.targets import parse_target
 from fissura.imaging.crack_overlay import OverlayArea, OverlayLine, draw_crack_overlay
 from fissura.imaging.roi import Roi
 from fissura.imaging.scene import Scene
@@ -43,6 +44,12 @@ class ScaleRequest:
     ground_height_m: float | None = None
     distance_m: float | None = None
     sensor_width_mm: float | None = None
+
+    def check(self) -> None:
+        """Raise SettingsError for a value that makes no sense in any picture."""
+        check_scale_options(self.gsd_mm, self.ground_height_m, self.distance_m, self.sensor_width_mm)
+        if self.target is not None:
+            parse_target(self.target)
 
 
 @dataclass(frozen=True)
@@ -153,6 +160,8 @@ def measure_frame(
         mask = mask & valid
     finding = find_ground_scale(path, rgb=rgb, **vars(request.scale))
     scale = finding.scale
+    if scale is not None:
+        mask = _on_ground(mask, scale)
     layout = _layout(request, scale, mask.shape)
     options = MeasureOptions(
         road_direction_deg=request.road_direction_deg, lane_width_m=request.lane_width_m, layout=layout,
@@ -178,6 +187,16 @@ def _find_cracks(
         raise SettingsError("there is neither a mask nor a model; give --mask or --model")
     result = segment_scene(scene, segmenter, scale=request.network_scale, roi=region, progress=progress)
     return result.mask, result.probability.astype(np.float32) / np.float32(255)
+
+
+def _on_ground(mask: BoolMask, scale: GroundScale) -> BoolMask:
+    """Without what lies at or above the horizon of a view at an angle, which no scale holds for."""
+    corners = np.array([[r, c] for r in (0, mask.shape[0] - 1) for c in (0, mask.shape[1] - 1)], np.float64)
+    if scale.on_ground(corners).all():
+        return mask
+    x, y, one = scale.matrix[2]
+    depth = y * np.arange(mask.shape[0])[:, None] + x * np.arange(mask.shape[1])[None] + one
+    return np.asarray(mask & (depth > 0), np.bool_)
 
 
 def _layout(request: FrameRequest, scale: GroundScale | None, size_hw: tuple[int, ...]) -> RoadLayout | None:
@@ -227,7 +246,7 @@ def _record(
         "inspected_m2": inspected or 0.0, "cracks": len({c.crack_id for c in found.cracks}),
     }  # fmt: skip
     _add_histogram(record, found)
-    _describe_scale(record, finding)
+    _describe_scale(record, finding, sections=request.section_length_m is not None)
     if scale is not None:
         position = find_position(path, scale, metadata=metadata)
         if position.placement is None:
@@ -278,11 +297,13 @@ def _per_px(found: Measurement, i: int) -> npt.NDArray[np.float64]:
     return found.scale.across(points, tangents)
 
 
-def _describe_scale(record: FrameRecord, finding: ScaleFinding) -> None:
+def _describe_scale(record: FrameRecord, finding: ScaleFinding, *, sections: bool) -> None:
     scale = finding.scale
     if scale is None:
         record.scale = "unknown: everything is in pixels"
         record.notes.append(f"no scale: {finding.reason}")
+        if sections:
+            record.notes.append("no sections: they are in metres, which needs a scale")
         return
     record.scale = f"from {scale.source}, ± {100 * scale.sigma:.1f} %"
     record.notes.extend(scale.notes)

@@ -6,13 +6,16 @@ that was stopped goes on, and one bad picture costs nothing but itself.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
+import os
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,10 +24,10 @@ from fissura import __version__
 from fissura.cli.console import EXIT_NOT_STARTED, EXIT_SOME_FAILED, ProgressLine, Tally, say, warn
 from fissura.data.pairs import IMAGE_SUFFIXES
 from fissura.errors import FissuraError, ImageError, OutputError, SettingsError
-from fissura.imaging.find import SourceImage, find_images, plan_names
+from fissura.imaging.find import Found, SourceImage, find_images, plan_names
 from fissura.imaging.roi import Roi
 from fissura.imaging.scene import open_scenes
-from fissura.imaging.write import write_bytes, write_jpeg, write_mask
+from fissura.imaging.write import remove_temporary_files, write_bytes, write_jpeg, write_mask
 from fissura.infer.segmenter import Segmenter, load_segmenter
 from fissura.measure.rules import RuleSet, read_rules
 from fissura.measure.summary import LIMITS, TITLE
@@ -35,6 +38,9 @@ from fissura.report.tables import write_areas_csv, write_cracks_csv, write_summa
 from fissura.segmenting import parse_scale
 
 _OWN = ("overlays", "masks", "frames")
+_HISTOGRAMS = {True: "widths.png", False: "widths_px.png"}
+# After these nothing more can be written; other causes concern one file.
+_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ def run_measure(request: MeasureRequest) -> int:
     """
     rules = read_rules(request.rules) if request.rules else None
     frame = _frame_request(request, rules)
-    found = find_images(request.sources, exclude=[request.out / name for name in _OWN])
+    found = _find_pictures(request)
     if not found.images:
         raise ImageError("nothing to do: " + "; ".join(f"{source}: {reason}" for source, reason in found.nothing))
     roi = Roi(request.roi) if request.roi else None
@@ -82,13 +88,28 @@ def run_measure(request: MeasureRequest) -> int:
             threads=request.threads, threshold=request.threshold,
         )  # fmt: skip
     settings = describe_settings(frame) | _describe_source(request, segmenter)
-    folder = _RecordFolder(request.out, settings)
+    folder = _RecordFolder(request.out, settings, ("overlays", "frames") if segmenter is None else _OWN)
     folder.open(overwrite=request.overwrite)
     run = _Run(request, frame, folder, segmenter, masks, roi)
     return run.work(found.images, found.nothing)
 
 
+def _find_pictures(request: MeasureRequest) -> Found:
+    """The inputs, without what this command made itself or was given as masks."""
+    out, mask = (None if path is None else Path(os.path.abspath(path)) for path in (request.out, request.mask))
+    assert out is not None
+    shut = [out / name for name in _OWN]
+    sources = {Path(os.path.abspath(source)) for source in request.sources}
+    if mask is not None and mask.is_dir() and mask not in sources:
+        shut.append(mask)
+    found = find_images(request.sources, exclude=shut)
+    own = {out / name for name in _HISTOGRAMS.values()} | ({mask} if mask is not None else set())
+    own -= sources
+    return replace(found, images=tuple(image for image in found.images if image.path not in own))
+
+
 def _frame_request(request: MeasureRequest, rules: RuleSet | None) -> FrameRequest:
+    request.scale.check()
     for name, value in (
         ("--lane-width-m", request.lane_width_m), ("--section-length-m", request.section_length_m),
     ):  # fmt: skip
@@ -101,6 +122,8 @@ def _frame_request(request: MeasureRequest, rules: RuleSet | None) -> FrameReque
         raise SettingsError(f"--road-direction is {road:g}; give degrees, 90 if the road runs upwards in the picture")
     if request.section_length_m is not None and road is None:
         raise SettingsError("--section-length-m needs --road-direction, along which sections are counted")
+    if request.lane_width_m is not None and road is None:
+        raise SettingsError("--lane-width-m needs --road-direction, without which no crack is a transverse one")
     return FrameRequest(
         request.scale, rules, road, request.lane_width_m, request.section_length_m, request.min_length,
         parse_scale(request.network_scale),
@@ -108,13 +131,15 @@ def _frame_request(request: MeasureRequest, rules: RuleSet | None) -> FrameReque
 
 
 def _describe_source(request: MeasureRequest, segmenter: Segmenter | None) -> dict[str, Any]:
+    roi = hashlib.sha256(request.roi.read_bytes()).hexdigest()[:12] if request.roi else None
     if segmenter is None:
-        return {"mask": str(request.mask), "model": None}
-    checksum = hashlib.sha256(segmenter.card.model_dump_json().encode()).hexdigest()[:12]
+        return {"mask": os.path.abspath(str(request.mask)), "model": None, "roi": roi}
+    checksum = hashlib.sha256(segmenter.card.model_dump_json().encode())
+    if Path(request.model).is_file():
+        checksum.update(Path(request.model).read_bytes())
     return {
-        "mask": None, "model": f"{segmenter.card.name} {segmenter.card.version} {checksum}",
-        "engine": segmenter.backend.description, "threshold": segmenter.threshold,
-        "roi": hashlib.sha256(request.roi.read_bytes()).hexdigest()[:12] if request.roi else None,
+        "mask": None, "model": f"{segmenter.card.name} {segmenter.card.version} {checksum.hexdigest()[:12]}",
+        "engine": segmenter.backend.description, "threshold": segmenter.threshold, "roi": roi,
     }  # fmt: skip
 
 
@@ -135,28 +160,34 @@ class _Masks:
             for file in sorted(path.rglob("*")):
                 if file.suffix.lower() in IMAGE_SUFFIXES:
                     self._by_stem.setdefault(file.stem, []).append(file)
+            if not self._by_stem:
+                raise SettingsError(f"--mask {path} holds no mask; give a folder of pictures, one for each input")
 
     def find(self, image: SourceImage) -> Path:
         """Raises ImageError if there is none, or more than one that could be meant."""
         if self.path.is_file():
             return self.path
-        wanted = image.relative.with_suffix("")
-        for file in self._by_stem.get(image.path.stem, []):
-            if file.relative_to(self.path).with_suffix("") == Path(wanted):
-                return file
-        found = self._by_stem.get(image.path.stem, [])
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise ImageError(f"{len(found)} masks in {self.path} are called {image.path.stem}: keep the folders alike")
+        # 'fissura segment' names masks a.jpg.png and a.png.png where both a.jpg and a.png are there.
+        for stem, wanted in ((image.path.name, image.relative), (image.path.stem, image.relative.with_suffix(""))):
+            found = self._by_stem.get(stem, [])
+            alike = [file for file in found if file.relative_to(self.path).with_suffix("") == Path(wanted)]
+            chosen = alike or found
+            if len(chosen) == 1:
+                return chosen[0]
+            if chosen:
+                names = ", ".join(str(file.relative_to(self.path)) for file in chosen[:3])
+                raise ImageError(
+                    f"{len(chosen)} masks in {self.path} could be meant ({names}); keep one for each picture, "
+                    "in folders like the pictures'"
+                )
         raise ImageError(f"no mask called {image.path.stem} in {self.path}")
 
 
 class _RecordFolder:
     """Records of finished pictures, and the settings they were made with."""
 
-    def __init__(self, out: Path, settings: dict[str, Any]) -> None:
-        self.out, self.settings = out, settings
+    def __init__(self, out: Path, settings: dict[str, Any], kinds: tuple[str, ...] = _OWN) -> None:
+        self.out, self.settings, self.kinds = out, settings, kinds
 
     @property
     def digest(self) -> str:
@@ -165,11 +196,8 @@ class _RecordFolder:
     def open(self, *, overwrite: bool) -> None:
         """Check whose results the folder holds and write the settings."""
         path = self.out / "settings.json"
-        try:
-            before = json.loads(path.read_text(encoding="utf-8")).get("settings") if path.is_file() else None
-        except (OSError, ValueError):
-            before = None
-        if before is not None and not overwrite:
+        before = None if overwrite else self._read_settings(path)
+        if before is not None:
             now = json.loads(json.dumps(self.settings, default=str))
             keys = [k for k in {**before, **now} if before.get(k) != now.get(k) and k != "rules_content"]
             if keys:
@@ -177,21 +205,56 @@ class _RecordFolder:
                 raise SettingsError(
                     f"{self.out} holds results of other settings: {changes}; choose another --out, or pass --overwrite"
                 )
-        content = {"fissura": __version__, "settings": self.settings}
+        content = {"fissura": __version__, "command": "measure", "settings": self.settings}
         write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n").encode())
+        for kind in self.kinds:
+            remove_temporary_files(self.out / kind)
+
+    def _read_settings(self, path: Path) -> dict[str, Any] | None:
+        """Settings of the run before, or None in a new folder. Raises SettingsError if the folder is not ours."""
+        if not path.is_file():
+            strange = [kind for kind in self.kinds if any((self.out / kind).glob("*"))]
+            if strange:
+                raise SettingsError(
+                    f"{self.out}/{strange[0]} holds files that are not from 'fissura measure'; choose another --out, or "
+                    "pass --overwrite if they may be replaced"
+                )
+            return None
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content.get("command") != "measure":
+                raise SettingsError(f"{self.out} holds results of another command; choose another --out")
+            return dict(content["settings"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, SettingsError):
+                raise
+            raise SettingsError(f"{path} is damaged; delete it, or choose another --out") from error
+
+    def read_names(self) -> dict[str, str]:
+        """Names given in earlier runs, by absolute path of the input: pictures of other sources keep theirs."""
+        names = {}
+        for path in sorted((self.out / "frames").rglob("*.json")):
+            try:
+                source = str(json.loads(path.read_text(encoding="utf-8"))["source_path"])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            names[source] = path.relative_to(self.out / "frames").as_posix().removesuffix(".json")
+        return names
 
     def path(self, name: str) -> Path:
         return self.out / "frames" / f"{name}.json"
 
-    def find_finished(self, image: SourceImage, name: str) -> FrameRecord | None:
-        """The record of a picture if it was made from the present file with the present settings."""
+    def find_finished(self, image: SourceImage, name: str, mask: Path | None) -> FrameRecord | None:
+        """The record of a picture if it was made from the present files with the present settings."""
         try:
             raw = json.loads(self.path(name).read_text(encoding="utf-8"))
-            status = image.path.stat()
-            stamp = [status.st_size, status.st_mtime_ns]
+            stamp = stamp_files(image.path, mask)
             if raw["settings"] != self.digest or raw["stamp"] != stamp or raw["source_path"] != str(image.path):
                 return None
-            if not (self.out / "overlays" / f"{name}.jpg").is_file():
+            wanted = [self.out / "overlays" / f"{name}.jpg"]
+            if mask is None:
+                wanted.append(self.out / "masks" / f"{name}.png")
+            if not all(path.is_file() for path in wanted):
                 return None
             return FrameRecord(**raw["record"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -204,6 +267,12 @@ class _RecordFolder:
             "record": json.loads(record.to_json()),
         }  # fmt: skip
         write_bytes(self.path(name), (json.dumps(raw, ensure_ascii=False) + "\n").encode())
+
+
+def stamp_files(*paths: Path | None) -> list[int]:
+    """Size and time of each file, which tell that it is still the same."""
+    found = [path.stat() for path in paths if path is not None]
+    return [value for status in found for value in (status.st_size, status.st_mtime_ns)]
 
 
 @dataclass
@@ -220,17 +289,18 @@ class _Run:
     def work(self, images: tuple[SourceImage, ...], nothing: tuple[tuple[str, str], ...]) -> int:
         for source, reason in nothing:
             self.tally.fail(source, ImageError(reason))
-        names = plan_names(images, {})
+        names = plan_names(images, self.folder.read_names())
+        sources = _source_names(images, names)
         started = time.monotonic()
         stopped: OutputError | None = None
         with ProgressLine("measure", len(images), quiet=self.request.quiet) as line:
             for image in images:
-                record = None if self.request.overwrite else self.folder.find_finished(image, names[image.path])
+                record = None if self.request.overwrite else self._find_finished(image, names[image.path])
                 if record is not None:
                     self.tally.skipped += 1
                     self.records.append(record)
                 else:
-                    stopped = self._measure(image, names[image.path])
+                    stopped = self._measure(image, names[image.path], sources[image.path])
                     if stopped is not None:
                         break
                 line.advance(str(image.relative))
@@ -242,12 +312,18 @@ class _Run:
             return EXIT_SOME_FAILED if self.records else EXIT_NOT_STARTED
         return self.tally.exit_status
 
-    def _measure(self, image: SourceImage, name: str) -> OutputError | None:
+    def _find_finished(self, image: SourceImage, name: str) -> FrameRecord | None:
+        try:
+            mask = None if self.masks is None else self.masks.find(image)
+        except ImageError:
+            return None
+        return self.folder.find_finished(image, name, mask)
+
+    def _measure(self, image: SourceImage, name: str, source: str) -> OutputError | None:
         """Measure one picture; returns the error after which nothing more can be written."""
         try:
-            status = image.path.stat()
             mask_path = None if self.masks is None else self.masks.find(image)
-            source = str(image.relative)
+            stamp = stamp_files(image.path, mask_path)
             # Inside the loop: a raster is open only as long as the generator lives.
             for scene in open_scenes(image.path):
                 if scene.pages > 1:
@@ -261,13 +337,15 @@ class _Run:
             write_jpeg(self.folder.out / "overlays" / f"{name}.jpg", result.overlay)
             if self.masks is None:
                 write_mask(self.folder.out / "masks" / f"{name}.png", result.mask)
-            self.folder.commit(image, name, [status.st_size, status.st_mtime_ns], result.record)
+            self.folder.commit(image, name, stamp, result.record)
             self.records.append(result.record)
             self.tally.done += 1
             for note in result.record.notes:
                 say(f"note: {source}: {note}", quiet=self.request.quiet or self.tally.done > 3)
         except OutputError as error:
-            return error
+            if error.errno in _FATAL:
+                return error
+            self.tally.fail(str(image.path), error)
         # One bad file never stops a batch, whatever it makes a library do.
         except Exception as error:
             if self.request.debug:
@@ -283,10 +361,14 @@ class _Run:
         areas = [row for record in self.records for row in record.areas]
         if areas:
             write_areas_csv(out / "areas.csv", areas)
+        else:
+            (out / "areas.csv").unlink(missing_ok=True)  # of a run before
         write_summary_csv(out / "summary.csv", [row for record in self.records for row in record.summary])
         features = list(self._features())
         if any(record.position_sigma_m is not None for record in self.records):
             write_cracks_geojson(out / "cracks.geojson", features)
+        else:
+            (out / "cracks.geojson").unlink(missing_ok=True)
         self._write_histograms()
 
     def _features(self) -> Iterator[GeoFeature]:
@@ -301,9 +383,10 @@ class _Run:
 
     def _write_histograms(self) -> None:
         """One for pictures with a scale, one for those without: their widths have no common axis."""
-        for scaled, name in ((True, "widths.png"), (False, "widths_px.png")):
+        for scaled, name in _HISTOGRAMS.items():
             chosen = [record for record in self.records if record.scaled == scaled]
             if not chosen:
+                (self.folder.out / name).unlink(missing_ok=True)
                 continue
             write_width_histogram(
                 self.folder.out / name,
@@ -346,6 +429,14 @@ class _Run:
                 say(f"limit: {limit}", quiet=quiet)
         say(f"results: {out / 'cracks.csv'}, {out / 'summary.csv'}", quiet=quiet)
         say(f"next: look at the pictures in {out / 'overlays'}", quiet=quiet)
+
+
+def _source_names(images: tuple[SourceImage, ...], names: dict[Path, str]) -> dict[Path, str]:
+    """What each picture is called in the tables: its path below its source, longer where two would be called alike."""
+    count = Counter(str(image.relative) for image in images)
+    return {
+        image.path: str(image.relative) if count[str(image.relative)] == 1 else names[image.path] for image in images
+    }
 
 
 def _positions(lonlat: list[list[float]]) -> Any:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fissura.data.pairs import Pair
+from fissura.data.pairs import Pair, spread
 from fissura.errors import DataError, ModelError, SettingsError
 from fissura.nets import load_weights
 from fissura.train.augment import CropGeometry, cut_crop, photograph
@@ -14,7 +14,6 @@ from fissura.train.dataset import CropDataset, LoadedSet
 from fissura.train.loop import strictest_terms, train
 from fissura.train.losses import LossWeights, crack_loss, dice_loss, quiet_loss, skeleton_recall_loss
 from fissura.train.module import rate_factor
-from fissura.train.validate import spread
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def find_ground_scale(
         GeometryError: The file's fields contradict each other or the options.
         ImageError: The file cannot be read.
     """
-    _check_options(gsd_mm, ground_height_m, distance_m, sensor_width_mm)
+    check_scale_options(gsd_mm, ground_height_m, distance_m, sensor_width_mm)
     spec = parse_target(target) if target is not None else None
     if gsd_mm is not None:
         return ScaleFinding(GroundScale.uniform(gsd_mm, notes=("ground sampling distance as given, taken as exact",)))
@@ -118,7 +118,7 @@ def estimate_photo_scale(
     sensor_width_mm: float | None = None,
 ) -> ScaleFinding:
     """Scale of a photo from its camera's data; arguments and errors as in `find_ground_scale`."""
-    _check_options(None, ground_height_m, distance_m, sensor_width_mm)
+    check_scale_options(None, ground_height_m, distance_m, sensor_width_mm)
     if distance_m is None and metadata.relative_altitude_m is None:
         return ScaleFinding(None, _missing_height(metadata), metadata)
     focal = estimate_focal_px(metadata, sensor_width_mm=sensor_width_mm)
@@ -222,9 +222,10 @@ def _missing_height(metadata: PhotoMetadata) -> str:
     return f"the file states no height (XMP RelativeAltitude is missing); {advice}"
 
 
-def _check_options(
+def check_scale_options(
     gsd_mm: float | None, ground_height_m: float | None, distance_m: float | None, sensor_width_mm: float | None
 ) -> None:
+    """Raise SettingsError for a value that makes no sense for any file; arguments as in `find_ground_scale`."""
     for name, value, what in (
         ("--gsd-mm", gsd_mm, "the ground size of a pixel in mm"),
         ("--distance-m", distance_m, "the distance from lens to surface in m"),
