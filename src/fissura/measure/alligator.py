@@ -232,7 +232,9 @@ def _runs(network: _Network, dense: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
 
 def _grow(shape: Any, by: float) -> Any:
     """Mitred, so that what is grown and shrunk again keeps its corners."""
-    return shapely.buffer(shape, by, join_style="mitre", mitre_limit=2.0, cap_style="round", quad_segs=4)
+    grown = shapely.buffer(shape, by, join_style="mitre", mitre_limit=2.0, cap_style="round", quad_segs=4)
+    # GEOS lets mitres that were cut off cross each other; a union of such a shape raises.
+    return grown if np.all(shapely.is_valid(grown)) else shapely.buffer(grown, 0.0)
 
 
 def _outline(grown: Any, cells: npt.NDArray[Any], cell: float) -> Any:
