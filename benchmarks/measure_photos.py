@@ -107,7 +107,7 @@ def draw_cracks(trial: Trial) -> list[CrackVector]:
     for width in (*np.exp(rng.uniform(np.log(1.0), np.log(high), 2)), 1.4 * low):
         branches = int(rng.integers(1, 4)) if width > 1 else 0
         groups.append(grow_crack(rng, trial.size_hw, width=float(width), step=ZIGZAG_PX, branches=branches))
-    if trial.surface == "asphalt" and trial.seed % 2:
+    if trial.surface == "asphalt" and (trial.seed + 1) // 2 % 2:
         cell = 0.1 * min(trial.size_hw)
         groups.append(grow_network(rng, trial.size_hw, width=(low * high) ** 0.5, step=ZIGZAG_PX, cell=cell))
     return [

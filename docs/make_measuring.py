@@ -46,10 +46,10 @@ def drawn_text(result: dict[str, Any]) -> str:
     f = result["figures"]
     narrow = 100 * f["narrow median relative error"]
     return (
-        f"Drawn cracks of known width ({result['pictures']} pictures, {f['stretches']:.0f} stretches of 20 px, blur 0.5 "
-        f"to 2 px, darkness 40 to 95 %): median error {f['wide median error px']:.2f} px where the crack is wider than "
-        f"two blur widths, {narrow:.0f} % of the width below that where wider stretches show the darkness; "
-        f"{100 * f['covered by 1 sigma']:.0f} % of the errors are within the one standard error stated. "
+        f"Drawn cracks of known width ({result['pictures']} pictures, {f['stretches']:.0f} stretches of 20 px, blur "
+        f"0.5 to 2 px, darkness 40 to 95 %): median error {f['wide median error px']:.2f} px where the crack is wider "
+        f"than two blur widths, {narrow:.0f} % of the width below that where wider stretches show the darkness; "
+        f"{100 * f['covered by 1 sigma']:.0f} % of the errors are within the standard error stated. "
         f"Measured {origin(result['run'])}; `benchmarks/drawn_cracks.py`."
     )
 

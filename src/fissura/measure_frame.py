@@ -35,6 +35,10 @@ MAX_MEASURED_PIXELS = 400_000_000
 """Larger pictures do not fit into a laptop's memory with all that measuring needs."""
 
 
+COARSE_GSD_MM = 25.0
+"""Ground size of a pixel above which what a network calls a crack is probably none."""
+
+
 @dataclass(frozen=True)
 class ScaleRequest:
     """What the user says about the scale; see `fissura.geo.gsd.find_ground_scale`."""
@@ -232,6 +236,8 @@ def _record(
         record.cracks.append(crack_fields(crack, source_frame=source, captured_at=captured, model=model) | extra)
     record.areas = [area_fields(a, source_frame=source, captured_at=captured, model=model) for a in found.areas]
     inspected = None
+    if scale is not None and segmenter is not None:
+        record.notes.extend(_coarse_note(scale, found.graph.size_hw))
     if scale is not None:
         pixels = found.graph.size_hw[0] * found.graph.size_hw[1] if valid is None else int(np.count_nonzero(valid))
         middle = np.array([[(side - 1) / 2 for side in found.graph.size_hw]])
@@ -260,6 +266,18 @@ def _record(
         if position.placement is not None:
             _add_places(record, found, position.placement)
     return record
+
+
+def _coarse_note(scale: GroundScale, size_hw: tuple[int, int]) -> tuple[str, ...]:
+    """Nobody should trust cracks found in a satellite picture."""
+    middle = np.array([[(side - 1) / 2 for side in size_hw]])
+    gsd = float(scale.gsd_mm(middle)[0]) if scale.on_ground(middle).all() else 0.0
+    if gsd <= COARSE_GSD_MM:
+        return ()
+    return (
+        f"a pixel is {gsd:.0f} mm on the ground: cracks are hardly ever seen at that size, and what is reported is "
+        "likely something else; look at the overlay",
+    )
 
 
 def _summary_fields(source: str, summary: CrackSummary) -> list[Fields]:

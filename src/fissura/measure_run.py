@@ -20,18 +20,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fissura import __version__
 from fissura.cli.console import EXIT_NOT_STARTED, EXIT_SOME_FAILED, ProgressLine, Tally, say, warn
 from fissura.data.pairs import IMAGE_SUFFIXES
 from fissura.errors import FissuraError, ImageError, OutputError, SettingsError
 from fissura.imaging.find import Found, SourceImage, find_images, plan_names
 from fissura.imaging.roi import Roi
-from fissura.imaging.scene import open_scenes
-from fissura.imaging.write import remove_temporary_files, write_bytes, write_jpeg, write_mask
+from fissura.imaging.scene import Scene, open_scenes
+from fissura.imaging.write import remove_temporary_files, write_bytes, write_geotiff, write_jpeg, write_mask
 from fissura.infer.segmenter import Segmenter, load_segmenter
 from fissura.measure.rules import RuleSet, read_rules
 from fissura.measure.summary import LIMITS, TITLE
-from fissura.measure_frame import FrameRecord, FrameRequest, ScaleRequest, describe_settings, measure_frame
+from fissura.measure_frame import FrameRecord, FrameRequest, FrameResult, ScaleRequest, describe_settings, measure_frame
 from fissura.report.geojson import GeoFeature, write_cracks_geojson
 from fissura.report.histogram import write_width_histogram
 from fissura.report.tables import write_areas_csv, write_cracks_csv, write_summary_csv
@@ -216,8 +218,8 @@ class _RecordFolder:
             strange = [kind for kind in self.kinds if any((self.out / kind).glob("*"))]
             if strange:
                 raise SettingsError(
-                    f"{self.out}/{strange[0]} holds files that are not from 'fissura measure'; choose another --out, or "
-                    "pass --overwrite if they may be replaced"
+                    f"{self.out}/{strange[0]} holds files that are not from 'fissura measure'; choose another --out, "
+                    "or pass --overwrite if they may be replaced"
                 )
             return None
         try:
@@ -336,7 +338,7 @@ class _Run:
                 raise ImageError(f"{image.path.name} holds no image")
             write_jpeg(self.folder.out / "overlays" / f"{name}.jpg", result.overlay)
             if self.masks is None:
-                write_mask(self.folder.out / "masks" / f"{name}.png", result.mask)
+                self._write_mask(name, scene, result)
             self.folder.commit(image, name, stamp, result.record)
             self.records.append(result.record)
             self.tally.done += 1
@@ -354,6 +356,15 @@ class _Run:
                 error = ImageError(f"{type(error).__name__}: {error}; run with --debug for the trace")
             self.tally.fail(str(image.path), error)
         return None
+
+    def _write_mask(self, name: str, scene: Scene, result: FrameResult) -> None:
+        """The mask that was measured, as ``fissura segment`` writes it: placed where the picture is placed."""
+        path = self.folder.out / "masks" / name
+        if scene.placement is None:
+            write_mask(path.with_name(f"{path.name}.png"), result.mask)
+        else:
+            pixels = result.mask.view(np.uint8) * np.uint8(255)
+            write_geotiff(path.with_name(f"{path.name}.tif"), pixels, scene.placement)
 
     def _write_tables(self) -> None:
         out = self.folder.out
@@ -440,6 +451,4 @@ def _source_names(images: tuple[SourceImage, ...], names: dict[Path, str]) -> di
 
 
 def _positions(lonlat: list[list[float]]) -> Any:
-    import numpy as np
-
     return np.array(lonlat, np.float64)

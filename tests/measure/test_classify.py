@@ -12,8 +12,11 @@ from fissura.measure.classify import (
     ground_direction_deg,
     orientation_deg,
 )
+from fissura.measure.graph import trace_cracks
 from fissura.measure.model import CrackGraph
 from fissura.measure.rules import Angles
+from fissura.synth.cracks import coverage_map, crack_mask
+from fissura.synth.scene import grow_cracks
 
 MM2 = GroundScale.uniform(2.0)
 
@@ -302,6 +305,14 @@ def test_a_view_at_an_angle_gives_the_same_ground_area():
 
 def test_block_cracking_is_no_alligator():
     assert find_alligator(grid(4, 4, 400.0), [], MM2) == []
+
+
+def test_a_field_whose_shrunk_outline_crosses_itself():
+    """Mitres that GEOS cuts off made an invalid polygon here, and the whole picture failed."""
+    cracks = grow_cracks(np.random.default_rng([200, 1]), (4000.0, 5280.0), "asphalt", (4.0, 60.0))
+    mask = crack_mask(cracks, coverage_map(cracks, (500, 660), 8.0), 8.0)
+    (field,) = find_alligator(trace_cracks(mask), [], GroundScale.uniform(8.0))
+    assert field.cells > 20
 
 
 def test_as_many_widths_as_branches():

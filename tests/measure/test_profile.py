@@ -136,7 +136,8 @@ def test_stated_error_shrinks_with_noise_and_holds():
 
 
 def test_many_equal_one_by_one():
-    profiles = np.stack([draw_profile(w, 0.9, noise=3.0, seed=k, samples=29) for k, w in enumerate(np.linspace(0.5, 9, 35))])
+    widths = np.linspace(0.5, 9, 35)
+    profiles = np.stack([draw_profile(w, 0.9, noise=3.0, seed=k, samples=29) for k, w in enumerate(widths)])
     many = fit_profiles(profiles)
     for k in range(0, 35, 5):
         one = profile_width(profiles[k])

@@ -44,6 +44,7 @@ _MASK_ROOM_PX = 2.0
 _CLEAN = (0.02, 0.04)  # residuals as a share of the dip up to which the best fit is taken, and from which it is not
 _LEAST_SAMPLES = 7
 _BLURS_PX = BLUR_PX * 1.25 ** np.arange(-3.0, 7.0)
+_LEVEL, _LEVEL_AT = 140.0, 0.75  # profiles are brought to this level of their bright part
 _CHUNK = 32  # keeps the grid of a chunk in the cache
 
 
@@ -127,6 +128,9 @@ def fit_profiles(
     """
     settings = settings or FitSettings()
     _check(grey, settings)
+    # Limits in grey values (rounding to 8 bits) must not let the answer depend on the exposure.
+    level = np.maximum(np.quantile(grey - settings.black, _LEVEL_AT, axis=1, keepdims=True), 1e-3)
+    grey = settings.black + (grey - settings.black) * (_LEVEL / level)
     bank = _bank(grey.shape[1], settings.blur_px, min(settings.reach_px, grey.shape[1] / 3))
     parts = []
     for i in range(0, len(grey), _CHUNK):
