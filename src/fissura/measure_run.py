@@ -253,10 +253,10 @@ class _RecordFolder:
             stamp = stamp_files(image.path, mask)
             if raw["settings"] != self.digest or raw["stamp"] != stamp or raw["source_path"] != str(image.path):
                 return None
-            wanted = [self.out / "overlays" / f"{name}.jpg"]
-            if mask is None:
-                wanted.append(self.out / "masks" / f"{name}.png")
-            if not all(path.is_file() for path in wanted):
+            if not (self.out / "overlays" / f"{name}.jpg").is_file():
+                return None
+            own_masks = [self.out / "masks" / f"{name}{suffix}" for suffix in (".png", ".tif")]
+            if mask is None and not any(path.is_file() for path in own_masks):
                 return None
             return FrameRecord(**raw["record"])
         except (OSError, ValueError, KeyError, TypeError):

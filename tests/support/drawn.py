@@ -45,7 +45,7 @@ def draw_cracks(
 ) -> Drawn:  # fmt: skip
     """Draw cracks of given centrelines (row, column; pixel centres at integers) and widths at each point."""
     rng = np.random.default_rng(seed)
-    vectors = [CrackVector(np.asarray(line) + 0.5, np.asarray(width)) for line, width in zip(lines, widths, strict=True)]
+    vectors = [CrackVector(np.asarray(p) + 0.5, np.asarray(w)) for p, w in zip(lines, widths, strict=True)]
     cover = coverage_map(vectors, hw, 1.0)
     light = np.full(hw, 0.55, np.float32)
     for size in (1.0, 3.0):

@@ -190,13 +190,15 @@ def _average_profiles(
 def _sample(grey: npt.NDArray[np.uint8], points: Points, across: Points, half: int) -> npt.NDArray[np.float32]:
     """Grey values along the normals, shape (N, 2 half + 1); the picture is mirrored at its border."""
     offsets = np.arange(-half, half + 1)
+    # OpenCV never returns from mirroring a picture that is one pixel wide or high.
+    border = cv2.BORDER_REFLECT_101 if min(grey.shape) > 1 else cv2.BORDER_REPLICATE
     out = np.empty((len(points), len(offsets)), np.float32)
     for top in range(0, len(points), 8192):  # OpenCV's remap takes at most 32767 rows
         rows = slice(top, top + 8192)
         r = points[rows, :1] + across[rows, :1] * offsets
         c = points[rows, 1:] + across[rows, 1:] * offsets
         out[rows] = cv2.remap(
-            grey, c.astype(np.float32), r.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+            grey, c.astype(np.float32), r.astype(np.float32), cv2.INTER_CUBIC, borderMode=border
         )
     return out
 

@@ -1,0 +1,587 @@
+"""``fissura measure`` as users run it: masks or a network, every kind of scale, stopped and resumed, and bad input."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+from rasterio.transform import from_origin
+from typer.testing import CliRunner
+
+from fissura.cli.app import app
+from fissura.synth.camera import NadirCamera
+from fissura.synth.cracks import CrackVector
+from fissura.synth.photo import Geotag, write_photo
+from fissura.synth.scene import render_scene
+
+HW = (120, 180)
+LATITUDE, LONGITUDE = 50.5, 9.0
+
+
+def straight_scene(*, gsd_mm=1.0, width_px=6.0, seed=0):
+    """One crack of 120 px along row 60 from column 30, in a picture of 120 x 180, at 8 mm a pixel from 9.6 m."""
+    camera = NadirCamera.for_gsd(gsd_mm, HW, focal_mm=88.0)
+    points = np.array([[60.5, 30.5], [60.5, 150.5]]) * gsd_mm
+    crack = CrackVector(points, np.full(2, width_px * gsd_mm))
+    return render_scene(seed, size_hw=HW, cracks=[crack], distractors=False, camera=camera)
+
+
+SCENE = straight_scene()
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+    return path
+
+
+def save_mask(path, mask=SCENE.mask):
+    return save(path, mask.astype(np.uint8) * np.uint8(255))
+
+
+def measure(*arguments):
+    return CliRunner().invoke(app, ["measure", *map(str, arguments)])
+
+
+def rows(path):
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def features(out):
+    return json.loads((out / "cracks.geojson").read_text(encoding="utf-8"))["features"]
+
+
+@pytest.fixture
+def wall(tmp_path):
+    """A picture and its mask."""
+    return save(tmp_path / "wall.png", SCENE.rgb), save_mask(tmp_path / "wall_mask.png")
+
+
+@pytest.fixture
+def batch(tmp_path):
+    """Three pictures with masks of the same names, one of them in a folder."""
+    for name in ("a.png", "b.png", "deep/a.png"):
+        save(tmp_path / "photos" / name, SCENE.rgb)
+        save_mask(tmp_path / "masks" / name)
+    return tmp_path / "photos", tmp_path / "masks", tmp_path / "out"
+
+
+def test_help_has_examples():
+    result = measure("--help")
+    assert result.exit_code == 0
+    for word in ("Examples:", "fissura measure wall.jpg --gsd-mm", "Exit status", "--overwrite", "--rules", "--mask"):
+        assert word in result.output
+
+
+def test_mask_and_ground_size(wall, tmp_path):
+    photo, mask = wall
+    out = tmp_path / "out"
+    result = measure(photo, "--mask", mask, "--gsd-mm", "0.5", "--out", out)
+    assert result.exit_code == 0, result.output
+    (row,) = rows(out / "cracks.csv")
+    assert float(row["length_m"]) == pytest.approx(0.0615, abs=0.0025)  # 120 px and round ends of 6
+    assert float(row["width_mean_mm"]) == pytest.approx(3.0, abs=0.15)
+    assert float(row["gsd_mm"]) == 0.5
+    assert "length_px" not in row
+    assert (row["source_frame"], row["model"], row["class"], row["severity"]) == ("wall.png", "mask", "other", "")
+    assert [int(row[f"{side}_px"]) for side in ("top", "bottom")] == [60, 60]
+    (total,) = rows(out / "summary.csv")
+    assert float(total["length_m"]) == pytest.approx(float(row["length_m"]), abs=1e-3)
+    assert "1 cracks, 0.06" in result.output
+    assert Image.open(out / "overlays" / "wall.jpg").size[0] > 100
+    assert Image.open(out / "widths.png").size == (1200, 720)
+    made = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
+    assert made == [
+        "cracks.csv", "frames/wall.json", "overlays/wall.jpg", "settings.json", "summary.csv", "widths.png",
+    ]  # fmt: skip
+
+
+def test_without_a_scale_everything_is_in_pixels(wall, tmp_path):
+    photo, mask = wall
+    out = tmp_path / "out"
+    result = measure(photo, "--mask", mask, "--out", out, "--rules", "astm_d6433")
+    assert result.exit_code == 0, result.output
+    assert "no scale: give --gsd-mm for millimetres" in result.output
+    (row,) = rows(out / "cracks.csv")
+    assert float(row["length_px"]) == pytest.approx(123, abs=5)
+    assert float(row["width_mean_px"]) == pytest.approx(6.0, abs=0.3)
+    assert "length_m" not in row
+    assert (row["gsd_mm"], row["severity"]) == ("", "")
+    assert (out / "widths_px.png").is_file()
+    assert not (out / "widths.png").exists()
+    assert not (out / "cracks.geojson").exists()
+
+
+def test_rules_road_and_sections(wall, tmp_path):
+    photo, mask = wall
+    out = tmp_path / "out"
+    result = measure(
+        photo, "--mask", mask, "--gsd-mm", "4", "--rules", "astm_d6433", "--road-direction", "90",
+        "--lane-width-m", "0.5", "--section-length-m", "10", "--out", out,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    (row,) = rows(out / "cracks.csv")
+    assert (row["class"], row["severity"], row["standard"]) == ("transverse", "medium", "astm_d6433")
+    assert row["extent"] == "complete"
+    (total,) = rows(out / "summary.csv")
+    assert (total["section"], total["severity"]) == ("0 to 10 m", "medium")
+    assert "limit: " in result.output
+
+
+def test_a_folder_of_masks(batch):
+    photos, masks, out = batch
+    result = measure(photos, "--mask", masks, "--gsd-mm", "1", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert [row["source_frame"] for row in rows(out / "cracks.csv")] == ["a.png", "b.png", "deep/a.png"]
+    assert "done: 3 pictures, 0 failed" in result.output
+    assert "3 cracks" in result.output
+
+
+def test_masks_inside_the_pictures_folder_and_results_too(batch):
+    """Neither masks nor the histogram of the run before are pictures."""
+    photos, masks, _ = batch
+    masks.rename(photos / "masks")
+    for _ in range(2):
+        result = measure(photos, "--mask", photos / "masks", "--gsd-mm", "1", "--out", photos)
+        assert result.exit_code == 0, result.output
+    assert "done: 0 pictures, 3 kept from before, 0 failed" in result.output
+    assert len(rows(photos / "cracks.csv")) == 3
+
+
+def test_masks_as_segment_names_them(tmp_path):
+    for name in ("a.png", "a.jpg"):
+        save(tmp_path / "photos" / name, SCENE.rgb)
+        save_mask(tmp_path / "masks" / f"{name}.png")
+    result = measure(tmp_path / "photos", "--mask", tmp_path / "masks", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert {row["source_frame"] for row in rows(tmp_path / "out" / "cracks.csv")} == {"a.png", "a.jpg"}
+
+
+def test_same_names_from_two_sources_and_two_runs(tmp_path):
+    for folder in ("x", "y", "z"):
+        save(tmp_path / folder / "1.png", SCENE.rgb)
+        save_mask(tmp_path / folder / "m.png")
+    save_mask(tmp_path / "masks" / "1.png")
+    words = ["--mask", tmp_path / "masks", "--out", tmp_path / "out"]
+    for folder in ("x", "y", "z"):
+        (tmp_path / folder / "m.png").unlink()
+    result = measure(tmp_path / "x", tmp_path / "y", *words)
+    assert result.exit_code == 0, result.output
+    assert [row["source_frame"] for row in rows(tmp_path / "out" / "cracks.csv")] == ["x/1.png", "y/1.png"]
+    measure(tmp_path / "z", *words)
+    again = measure(tmp_path / "x", tmp_path / "y", *words)
+    assert "done: 0 pictures, 2 kept" in again.output
+
+
+def test_the_network_finds_the_cracks(wall, tiny_onnx, tmp_path):
+    photo, _ = wall
+    out = tmp_path / "out"
+    result = measure(photo, "--model", tiny_onnx, "--scale", "1", "--min-length", "60", "--gsd-mm", "1", "--out", out)
+    assert result.exit_code == 0, result.output
+    cracks = rows(out / "cracks.csv")
+    assert sum(float(row["length_m"]) for row in cracks) == pytest.approx(0.12, rel=0.15)
+    longest = max(cracks, key=lambda row: float(row["length_m"]))
+    assert longest["model"] == "tiny 0"
+    assert 0.5 < float(longest["confidence"]) <= 1
+    assert float(longest["width_mean_mm"]) == pytest.approx(6, abs=0.6)
+    found = np.asarray(Image.open(out / "masks" / "wall.png")) > 0
+    assert found[SCENE.mask].mean() > 0.7
+    # A lost mask is made again, as is a picture of which a setting changed.
+    (out / "masks" / "wall.png").unlink()
+    words = [photo, "--model", tiny_onnx, "--scale", "1", "--min-length", "60", "--gsd-mm", "1", "--out", out]
+    assert "done: 1 pictures, 0 failed" in measure(*words).output
+    assert "done: 0 pictures, 1 kept" in measure(*words).output
+
+
+def test_truth_masks_of_a_data_set_are_not_overwritten(wall, tiny_onnx, tmp_path):
+    truth = tmp_path / "set" / "masks" / "wall.png"
+    truth.parent.mkdir(parents=True)
+    truth.write_bytes(b"truth")
+    result = measure(wall[0], "--model", tiny_onnx, "--out", tmp_path / "set")
+    assert result.exit_code == 2
+    assert "not from 'fissura measure'" in result.output
+    assert truth.read_bytes() == b"truth"
+
+
+def test_the_folder_of_another_command(wall, tiny_onnx, tmp_path):
+    out = tmp_path / "found"
+    done = CliRunner().invoke(app, ["segment", str(wall[0]), "--out", str(out), "--model", str(tiny_onnx)])
+    assert done.exit_code == 0
+    before = (out / "settings.json").read_bytes()
+    result = measure(wall[0], "--mask", out / "masks", "--out", out)
+    assert result.exit_code == 2
+    assert "results of another command" in result.output
+    assert (out / "settings.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("yaw_deg", [0.0, 90.0])
+def test_drone_photo(tmp_path, yaw_deg):
+    """Scale and place come from EXIF and XMP."""
+    scene = straight_scene(gsd_mm=8.0)
+    photo = tmp_path / "flight.jpg"
+    write_photo(
+        photo, scene, latitude_deg=LATITUDE, longitude_deg=LONGITUDE, geotag=Geotag(0, 0, yaw_deg=yaw_deg), quality=95
+    )
+    mask = save_mask(tmp_path / "flight.png", scene.mask)
+    out = tmp_path / "out"
+    result = measure(photo, "--mask", mask, "--ground-height", "0", "--out", out)
+    assert result.exit_code == 0, result.output
+    (row,) = rows(out / "cracks.csv")
+    assert float(row["gsd_mm"]) == pytest.approx(8.0, rel=0.01)
+    assert float(row["width_mean_mm"]) == pytest.approx(48, abs=2.5)
+    assert float(row["length_m"]) == pytest.approx(0.984, abs=0.04)
+    assert row["captured_at"].startswith("2026-01-01T12:00:00")
+    (feature,) = features(out)
+    lonlat = np.array(feature["geometry"]["coordinates"])
+    east, north = (lonlat - (LONGITUDE, LATITUDE)).T * 111_200 * np.array([[np.cos(np.deg2rad(LATITUDE))], [1]])
+    # The line lies in the middle of the picture, along its rows: east if the camera looks north, south if east.
+    along, across = (east, north) if yaw_deg == 0 else (-north, east)
+    assert np.ptp(along) == pytest.approx(0.984, abs=0.05)
+    assert np.abs(across).max() < 0.05
+    assert along[-1] * along[0] < 0
+    assert feature["properties"]["position_sigma_m"] == pytest.approx(3.0, abs=0.1)
+    # A given ground size goes before the camera's.
+    measure(photo, "--mask", mask, "--gsd-mm", "2", "--out", tmp_path / "given")
+    assert float(rows(tmp_path / "given" / "cracks.csv")[0]["width_mean_mm"]) == pytest.approx(12, abs=0.6)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:25832", "EPSG:4326"])
+def test_geotiff(tmp_path, crs):
+    gsd_m = 0.002
+    if crs == "EPSG:25832":
+        # On the meridian 9 degrees east; the map's scale there is 0.9996.
+        transform, ground = from_origin(500_000, 5_600_000, gsd_m, gsd_m), gsd_m / 0.9996
+    else:
+        lat_m, lon_m = 111_249.0, 70_921.0  # a degree at 50.5 degrees north, WGS84
+        transform, ground = from_origin(LONGITUDE, LATITUDE, gsd_m / lon_m, gsd_m / lat_m), gsd_m
+    path = tmp_path / "ortho.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", height=HW[0], width=HW[1], count=3, dtype="uint8", crs=crs, transform=transform
+    ) as dataset:
+        dataset.write(np.moveaxis(SCENE.rgb, 2, 0))
+    out = tmp_path / "out"
+    result = measure(path, "--mask", save_mask(tmp_path / "ortho.png"), "--out", out)
+    assert result.exit_code == 0, result.output
+    (row,) = rows(out / "cracks.csv")
+    assert float(row["gsd_mm"]) == pytest.approx(1000 * ground, rel=2e-3)
+    assert float(row["width_mean_mm"]) == pytest.approx(6000 * ground, rel=0.05)
+    (feature,) = features(out)
+    lonlat = np.array(feature["geometry"]["coordinates"])
+    if crs == "EPSG:25832":
+        from rasterio.warp import transform as warp
+
+        x, y = (np.array(v) for v in warp("OGC:CRS84", crs, *lonlat.T))
+    else:
+        x, y = lonlat.T
+    column, row_px = np.array([~transform @ (a, b) for a, b in zip(x, y, strict=True)]).T
+    assert np.abs(row_px - 60.5).max() < 1.0
+    assert sorted([column.min(), column.max()]) == pytest.approx([27.5, 153.5], abs=4)
+
+
+def test_a_raster_that_the_network_saw_is_kept_too(tmp_path, make_data, tiny_onnx):
+    source = make_data.geotiff(tmp_path / "ortho.tif", hw=HW)
+    words = [source, "--model", tiny_onnx, "--scale", "1", "--out", tmp_path / "out"]
+    assert measure(*words).exit_code == 0
+    assert "done: 0 pictures, 1 kept" in measure(*words).output
+
+
+def test_resume(batch):
+    photos, masks, out = batch
+    words = [photos, "--mask", masks, "--gsd-mm", "1", "--out", out]
+    assert measure(*words).exit_code == 0
+    records = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in (out / "frames").rglob("*.json")}
+    table = (out / "cracks.csv").read_bytes()
+    again = measure(*words)
+    assert "done: 0 pictures, 3 kept from before, 0 failed" in again.output
+    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in records} == records
+    assert (out / "cracks.csv").read_bytes() == table
+    # Only what is missing is made.
+    (out / "frames" / "b.json").unlink()
+    assert "done: 1 pictures, 2 kept" in measure(*words).output
+    (out / "overlays" / "a.jpg").unlink()
+    (out / "frames" / "deep" / "a.json").write_text('{"half', encoding="utf-8")
+    assert "done: 2 pictures, 1 kept" in measure(*words).output
+    assert (out / "cracks.csv").read_bytes() == table
+    # Other words for the same folder are the same settings; a mask that was drawn anew is not.
+    assert "done: 0 pictures, 3 kept" in measure(photos, "--mask", photos / ".." / "masks", *words[3:]).output
+    save_mask(masks / "b.png", np.roll(SCENE.mask, 5, 0) | SCENE.mask)
+    assert "done: 1 pictures, 2 kept" in measure(*words).output
+    assert "done: 3 pictures, 0 failed" in measure(*words, "--overwrite").output
+
+
+def test_other_settings_are_not_mixed(batch):
+    photos, masks, out = batch
+    words = [photos, "--mask", masks, "--out", out]
+    assert measure(*words, "--gsd-mm", "1").exit_code == 0
+    table = (out / "cracks.csv").read_bytes()
+    for change, named in (
+        (["--gsd-mm", "2"], "gsd_mm 1.0 (now 2.0)"),
+        (["--gsd-mm", "1", "--rules", "ltpp"], "rules None (now ltpp)"),
+        (["--gsd-mm", "1", "--min-length", "5"], "min_length 0.0 (now 5.0)"),
+        (["--gsd-mm", "1", "--road-direction", "90"], "road_direction_deg None (now 90.0)"),
+        (["--gsd-mm", "1", "--roi", masks / "a.png"], "roi None (now "),
+    ):
+        result = measure(*words, *change)
+        assert result.exit_code == 2, result.output
+        assert named in result.output
+        assert "--overwrite" in result.output
+    assert (out / "cracks.csv").read_bytes() == table
+    assert measure(*words, "--gsd-mm", "2", "--overwrite").exit_code == 0
+    assert {row["gsd_mm"] for row in rows(out / "cracks.csv")} == {"2"}
+
+
+def test_own_rules_that_were_edited_are_used(wall, tmp_path):
+    rules = tmp_path / "mine.yaml"
+    text = (
+        "name: mine\ntitle: mine\nsource: {document: none}\nsurface: any\nunit: mm\n"
+        "levels:\n  other:\n    - {name: fine, up_to_mm: LIMIT}\n    - {name: wide}\n"
+    )
+    levels = []
+    for limit in ("20", "2"):
+        rules.write_text(text.replace("LIMIT", limit), encoding="utf-8")
+        result = measure(wall[0], "--mask", wall[1], "--gsd-mm", "1", "--rules", rules, "--out", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+        levels.append(rows(tmp_path / "out" / "cracks.csv")[0]["severity"])
+    assert levels == ["fine", "wide"]
+
+
+def test_one_bad_file_of_several(batch, make_data):
+    photos, masks, out = batch
+    make_data.truncated_jpeg(photos / "hurt.jpg")
+    save_mask(masks / "hurt.png")
+    result = measure(photos, "--mask", masks, "--gsd-mm", "1", "--out", out)
+    assert result.exit_code == 1
+    assert "hurt.jpg is damaged or ends too early" in result.output
+    assert "done: 3 pictures, 1 failed" in result.output
+    assert "Traceback" not in result.output
+    assert len(rows(out / "cracks.csv")) == 3
+
+
+def test_an_unexpected_error_fails_alone_too(batch, monkeypatch):
+    import fissura.measure_run as module
+
+    photos, masks, out = batch
+    whole, calls = module.measure_frame, []
+
+    def fragile(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("library trouble")
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(module, "measure_frame", fragile)
+    result = measure(photos, "--mask", masks, "--out", out)
+    assert result.exit_code == 1
+    assert "RuntimeError: library trouble; run with --debug" in result.output
+    assert "done: 2 pictures, 1 failed" in result.output
+
+
+def test_no_cracks(wall, tmp_path):
+    photo, mask = wall
+    save_mask(mask, np.zeros(HW, bool))
+    out = tmp_path / "out"
+    result = measure(photo, "--mask", mask, "--gsd-mm", "1", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "0 cracks" in result.output
+    assert rows(out / "cracks.csv") == []
+    assert rows(out / "summary.csv") == []
+    assert (out / "overlays" / "wall.jpg").is_file()
+
+
+def test_tables_of_an_earlier_run_do_not_stay(tmp_path):
+    scene = straight_scene(gsd_mm=8.0)
+    photo = tmp_path / "flight.jpg"
+    write_photo(photo, scene, latitude_deg=LATITUDE, longitude_deg=LONGITUDE)
+    words = ["--mask", save_mask(tmp_path / "m.png", scene.mask), "--out", tmp_path / "out"]
+    assert measure(photo, *words, "--ground-height", "0").exit_code == 0
+    assert (tmp_path / "out" / "cracks.geojson").is_file()
+    plain = save(tmp_path / "plain.png", scene.rgb)
+    assert measure(plain, *words, "--overwrite").exit_code == 0
+    assert not (tmp_path / "out" / "cracks.geojson").exists()
+    assert not (tmp_path / "out" / "widths.png").exists()
+
+
+def test_mask_of_another_size(wall, tmp_path):
+    save_mask(wall[1], SCENE.mask[:, :100])
+    result = measure(wall[0], "--mask", wall[1], "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "100×120" in result.output
+    assert "180×120" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--gsd-mm", "-1"], "--gsd-mm is -1"),
+        (["--gsd-mm", "0"], "--gsd-mm is 0"),
+        (["--gsd-mm", "nan"], "--gsd-mm is nan"),
+        (["--distance-m", "0"], "--distance-m is 0"),
+        (["--ground-height", "inf"], "--ground-height is inf"),
+        (["--target", "circle:5"], "circle"),
+        (["--section-length-m", "10"], "--section-length-m needs --road-direction"),
+        (["--section-length-m", "0", "--road-direction", "90"], "--section-length-m is 0"),
+        (["--lane-width-m", "3.5"], "--lane-width-m needs --road-direction"),
+        (["--lane-width-m", "-3.5", "--road-direction", "90"], "--lane-width-m is -3.5"),
+        (["--road-direction", "nan"], "--road-direction is nan"),
+        (["--min-length", "-3"], "--min-length is -3"),
+        (["--rules", "astm"], "there are no rules 'astm'"),
+        (["--roi", "missing.geojson"], "missing.geojson does not exist"),
+    ],
+)
+def test_options_that_make_no_sense(wall, tmp_path, options, words):
+    result = measure(wall[0], "--mask", wall[1], "--out", tmp_path / "out", *options)
+    assert result.exit_code == 2, result.output
+    assert result.output.startswith("error: ")
+    assert words in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_rules_with_a_typo(wall, tmp_path):
+    rules = tmp_path / "mine.yaml"
+    rules.write_text("name: mine\ntitle: t\nsource: {document: d}\nsurface: any\nunit: mm\nwidth_statistics: max\n")
+    result = measure(wall[0], "--mask", wall[1], "--rules", rules, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "mine.yaml" in result.output
+    assert "width_statistics" in result.output
+    assert "did you mean width_statistic?" in result.output
+
+
+def test_fields_that_contradict_each_other(tmp_path):
+    scene = straight_scene(gsd_mm=8.0)
+    photo = tmp_path / "flight.jpg"
+    write_photo(photo, scene, latitude_deg=LATITUDE, longitude_deg=LONGITUDE)
+    result = measure(
+        photo, "--mask", save_mask(tmp_path / "m.png", scene.mask), "--ground-height", "500", "--out", tmp_path / "out"
+    )
+    assert result.exit_code == 1
+    assert "RelativeAltitude" in result.output
+    assert "--ground-height" in result.output
+    assert not (tmp_path / "out" / "cracks.csv").exists()
+
+
+def test_camera_that_looks_at_the_horizon(tmp_path):
+    """Nothing is measured above it, where a scale has no meaning."""
+    from PIL import ExifTags
+    from PIL.TiffImagePlugin import IFDRational
+
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm.value] = 24
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLength.value] = IFDRational(88, 10)
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description rdf:about="" xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/" '
+        b'drone-dji:RelativeAltitude="+40.0" drone-dji:GimbalPitchDegree="-12.0" drone-dji:GimbalRollDegree="0.0" '
+        b'drone-dji:GimbalYawDegree="0.0"/></rdf:RDF></x:xmpmeta>'
+    )
+    photo = tmp_path / "far.jpg"
+    Image.fromarray(SCENE.rgb).save(photo, exif=exif, xmp=xmp, quality=95)
+    mask = np.zeros(HW, bool)
+    mask[10:14, 20:160] = mask[100:104, 20:160] = True
+    result = measure(
+        photo, "--mask", save_mask(tmp_path / "m.png", mask), "--ground-height", "0", "--sensor-width-mm", "13.2",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = rows(tmp_path / "out" / "cracks.csv")
+    if found and "length_m" in found[0]:
+        assert [int(row["top_px"]) > 90 for row in found] == [True]
+    else:
+        pytest.fail(f"the oblique view had no scale: {result.output}")
+
+
+def test_masks_that_are_missing_or_twofold(batch):
+    photos, masks, out = batch
+    (masks / "b.png").unlink()
+    save_mask(masks / "deep" / "a.bmp")
+    result = measure(photos, "--mask", masks, "--out", out)
+    assert result.exit_code == 1
+    assert "no mask called b" in result.output
+    assert "2 masks" in result.output
+    assert "deep/a.bmp" in result.output
+    assert [row["source_frame"] for row in rows(out / "cracks.csv")] == ["a.png"]
+
+
+def test_masks_that_cannot_be_used(batch, make_data):
+    photos, masks, out = batch
+    missing = measure(photos, "--mask", masks / "nothing", "--out", out)
+    assert missing.exit_code == 2
+    assert "does not exist" in missing.output
+    (masks / "none").mkdir()
+    empty = measure(photos, "--mask", masks / "none", "--out", out)
+    assert empty.exit_code == 2
+    assert "holds no mask" in empty.output
+    one = measure(photos, "--mask", masks / "a.png", "--out", out)
+    assert one.exit_code == 2
+    assert "is one file and there are 3 pictures" in one.output
+    assert not out.exists()
+    make_data.text_as_image(masks / "b.png")
+    hurt = measure(photos, "--mask", masks, "--out", out)
+    assert hurt.exit_code == 1
+    assert "cannot read the mask" in hurt.output
+    assert "done: 2 pictures, 1 failed" in hurt.output
+
+
+def test_nothing_to_do(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for source, words in [("empty", "holds no images"), ("missing.jpg", "no such file")]:
+        result = measure(tmp_path / source, "--gsd-mm", "1", "--out", tmp_path / "out")
+        assert result.exit_code == 2
+        assert words in result.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("out", ["file", "file/out", "/proc/fissura"])
+def test_output_that_cannot_be_made(wall, tmp_path, out):
+    (tmp_path / "file").write_bytes(b"")
+    result = measure(wall[0], "--mask", wall[1], "--out", tmp_path / out)
+    assert result.exit_code == 2
+    assert "cannot write" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_damaged_settings(wall, tmp_path):
+    out = tmp_path / "out"
+    words = [wall[0], "--mask", wall[1], "--gsd-mm", "1", "--out", out]
+    assert measure(*words).exit_code == 0
+    (out / "settings.json").write_text("{", encoding="utf-8")
+    result = measure(*words)
+    assert result.exit_code == 2
+    assert "settings.json is damaged" in result.output
+    assert measure(*words, "--overwrite").exit_code == 0
+
+
+def test_quiet_says_nothing(wall, tmp_path):
+    result = measure(wall[0], "--mask", wall[1], "--gsd-mm", "1", "--out", tmp_path / "out", "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_measures_without_torch(wall, tiny_onnx, tmp_path):
+    """A fresh interpreter in which torch and all of the training extra cannot be imported."""
+    code = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in ('torch', 'lightning', 'onnx', 'nncf', 'safetensors'):
+            raise ImportError('blocked: ' + name)
+sys.meta_path.insert(0, Block())
+from fissura.cli.app import main
+photo, model, out = sys.argv[1:]
+sys.argv = ['fissura', 'measure', photo, '--model', model, '--gsd-mm', '1', '--rules', 'ltpp', '--out', out, '--quiet']
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+assert 'torch' not in sys.modules
+print('fine')
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(wall[0]), str(tiny_onnx), str(tmp_path / "out")],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == "fine", done.stderr
+    assert (tmp_path / "out" / "cracks.csv").is_file()
