@@ -22,10 +22,10 @@ HW = (120, 180)
 LATITUDE, LONGITUDE = 50.5, 9.0
 
 
-def straight_scene(*, gsd_mm=1.0, width_px=6.0, seed=0):
-    """One crack of 120 px along row 60 from column 30, in a picture of 120 x 180, at 8 mm a pixel from 9.6 m."""
+def straight_scene(*, gsd_mm=1.0, width_px=6.0, seed=0, columns=(30.5, 150.5)):
+    """One crack along row 60, from column to column, in a picture of 120 x 180; 8 mm a pixel from 9.6 m."""
     camera = NadirCamera.for_gsd(gsd_mm, HW, focal_mm=88.0)
-    points = np.array([[60.5, 30.5], [60.5, 150.5]]) * gsd_mm
+    points = np.array([[60.5, column] for column in columns]) * gsd_mm
     crack = CrackVector(points, np.full(2, width_px * gsd_mm))
     return render_scene(seed, size_hw=HW, cracks=[crack], distractors=False, camera=camera)
 
@@ -222,7 +222,7 @@ def test_the_folder_of_another_command(wall, tiny_onnx, tmp_path):
 @pytest.mark.parametrize("yaw_deg", [0.0, 90.0])
 def test_drone_photo(tmp_path, yaw_deg):
     """Scale and place come from EXIF and XMP."""
-    scene = straight_scene(gsd_mm=8.0)
+    scene = straight_scene(gsd_mm=8.0, columns=(30.5, 110.5))
     photo = tmp_path / "flight.jpg"
     write_photo(
         photo, scene, latitude_deg=LATITUDE, longitude_deg=LONGITUDE, geotag=Geotag(0, 0, yaw_deg=yaw_deg), quality=95
@@ -234,16 +234,17 @@ def test_drone_photo(tmp_path, yaw_deg):
     (row,) = rows(out / "cracks.csv")
     assert float(row["gsd_mm"]) == pytest.approx(8.0, rel=0.01)
     assert float(row["width_mean_mm"]) == pytest.approx(48, abs=2.5)
-    assert float(row["length_m"]) == pytest.approx(0.984, abs=0.04)
+    assert float(row["length_m"]) == pytest.approx(0.664, abs=0.03)
     assert row["captured_at"].startswith("2026-01-01T12:00:00")
     (feature,) = features(out)
     lonlat = np.array(feature["geometry"]["coordinates"])
     east, north = (lonlat - (LONGITUDE, LATITUDE)).T * 111_200 * np.array([[np.cos(np.deg2rad(LATITUDE))], [1]])
-    # The line lies in the middle of the picture, along its rows: east if the camera looks north, south if east.
+    # The line lies along the picture's rows: to the east if the camera looks north, to the south if it looks east.
+    # Its middle is 19.5 px left of the picture's.
     along, across = (east, north) if yaw_deg == 0 else (-north, east)
-    assert np.ptp(along) == pytest.approx(0.984, abs=0.05)
-    assert np.abs(across).max() < 0.05
-    assert along[-1] * along[0] < 0
+    assert np.ptp(along) == pytest.approx(0.664, abs=0.03)
+    assert np.abs(across).max() < 0.03
+    assert (along[0] + along[-1]) / 2 == pytest.approx(-0.156, abs=0.02)
     assert feature["properties"]["position_sigma_m"] == pytest.approx(3.0, abs=0.1)
     # A given ground size goes before the camera's.
     measure(photo, "--mask", mask, "--gsd-mm", "2", "--out", tmp_path / "given")

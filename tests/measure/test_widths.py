@@ -98,6 +98,22 @@ def test_no_dip_falls_back_on_the_mask():
     assert report.blur_px is None
 
 
+def test_where_the_crack_fades_the_mask_goes_on():
+    line, width = straight((60, 20), (60, 380), 7.0)
+    drawn = draw_cracks([line], [width], (120, 400), grain=0.0)
+    rgb = drawn.rgb.copy()
+    rgb[:, 220:] = 140
+    graph = trace_cracks(drawn.mask)
+    found = measure_widths(graph, rgb).branches[0]
+    column = graph.branches[0].points_rc[:, 1]
+    assert found.from_grey[column < 200].all()
+    assert not found.from_grey[(column > 260) & (column < 360)].any()
+    mask = mask_widths(graph).branches[0]
+    far = ~found.from_grey
+    np.testing.assert_array_equal(found.width_px[far], mask.width_px[far])
+    assert np.median(found.width_px[column < 200]) == pytest.approx(7, abs=0.15)
+
+
 @pytest.mark.parametrize("width", [3.0, 5.0, 9.0])
 @pytest.mark.parametrize("stop", [(60, 380), (140, 380)])
 def test_bars_without_a_picture(width, stop):
