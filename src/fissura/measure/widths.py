@@ -317,8 +317,9 @@ def _plausible(mask_width: Values, fits: ProfileFits, rows: npt.NDArray[np.intp]
     """Whether the grey values are to be believed, rather than the mask.
 
     The dip must stand out and must not be wildly wider than the mask, which would be a shadow or the edge of a
-    marking. Where the mask is too narrow to say anything, what little light is missing still says more than it does.
+    marking, nor a fraction of it, which would be one dark seam in a wide crack full of gravel. Where the mask is too
+    narrow to say anything, what little light is missing still says more than it does.
     """
     width = fits.width_px[rows]
-    sane = width < 2.0 * mask_width + 4.0
+    sane = (width < 2.0 * mask_width + 4.0) & (width > 0.2 * mask_width - 1.0)
     return np.asarray(sane & (fits.ok[rows] | (mask_width < _RESOLVED * fits.blur_px[rows] + 1.0)), np.bool_)
