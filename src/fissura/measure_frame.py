@@ -65,6 +65,8 @@ class FrameRequest:
     road_direction_deg: float | None = None
     lane_width_m: float | None = None
     section_length_m: float | None = None
+    lane_centre_xy: tuple[float, float, float, float] | None = None
+    """Two pixels (x, y, x, y) on the lane's centre line, in the direction of travel; needs `lane_width_m`."""
     min_length: float = 0.0
     """In millimetres where there is a scale, else in pixels."""
     network_scale: float | None = None
@@ -204,7 +206,12 @@ def _on_ground(mask: BoolMask, scale: GroundScale) -> BoolMask:
 
 
 def _layout(request: FrameRequest, scale: GroundScale | None, size_hw: tuple[int, ...]) -> RoadLayout | None:
-    if request.section_length_m is None or request.road_direction_deg is None or scale is None:
+    if scale is None:
+        return None
+    if request.lane_centre_xy is not None and request.lane_width_m is not None:
+        centre_rc = np.array(request.lane_centre_xy, np.float64).reshape(2, 2)[:, ::-1]
+        return RoadLayout.along_lane(centre_rc, scale, request.lane_width_m, request.section_length_m)
+    if request.section_length_m is None or request.road_direction_deg is None:
         return None
     height, width = size_hw
     road = ground_direction_deg(request.road_direction_deg, scale, ((height - 1) / 2, (width - 1) / 2))
@@ -359,6 +366,7 @@ def describe_settings(request: FrameRequest) -> dict[str, Any]:
         **vars(request.scale), "rules": None if request.rules is None else request.rules.name,
         "rules_content": None if request.rules is None else request.rules.model_dump(mode="json"),
         "road_direction_deg": request.road_direction_deg, "lane_width_m": request.lane_width_m,
-        "section_length_m": request.section_length_m, "min_length": request.min_length,
+        "section_length_m": request.section_length_m, "lane_centre_xy": request.lane_centre_xy,
+        "min_length": request.min_length,
         "network_scale": request.network_scale,
     }  # fmt: skip

@@ -57,6 +57,7 @@ class MeasureRequest:
     road_direction_deg: float | None = None
     lane_width_m: float | None = None
     section_length_m: float | None = None
+    lane_centre: str | None = None
     min_length: float = 0.0
     model: str = "fast"
     engine: str = "openvino"
@@ -122,14 +123,36 @@ def _frame_request(request: MeasureRequest, rules: RuleSet | None) -> FrameReque
     road = request.road_direction_deg
     if road is not None and not math.isfinite(road):
         raise SettingsError(f"--road-direction is {road:g}; give degrees, 90 if the road runs upwards in the picture")
+    centre = None if request.lane_centre is None else _parse_centre(request.lane_centre)
+    if centre is not None:
+        if request.lane_width_m is None:
+            raise SettingsError("--lane-centre needs --lane-width-m: zones are strips of a lane of known width")
+        if road is None:
+            # Rows count downwards, angles counter-clockwise.
+            road = math.degrees(math.atan2(centre[1] - centre[3], centre[2] - centre[0])) % 180.0
     if request.section_length_m is not None and road is None:
         raise SettingsError("--section-length-m needs --road-direction, along which sections are counted")
     if request.lane_width_m is not None and road is None:
         raise SettingsError("--lane-width-m needs --road-direction, without which no crack is a transverse one")
     return FrameRequest(
-        request.scale, rules, road, request.lane_width_m, request.section_length_m, request.min_length,
-        parse_scale(request.network_scale),
+        request.scale, rules, road_direction_deg=road, lane_width_m=request.lane_width_m,
+        section_length_m=request.section_length_m, lane_centre_xy=centre, min_length=request.min_length,
+        network_scale=parse_scale(request.network_scale),
     )  # fmt: skip
+
+
+def _parse_centre(text: str) -> tuple[float, float, float, float]:
+    """``X1,Y1,X2,Y2`` in pixels. Raises SettingsError."""
+    try:
+        x1, y1, x2, y2 = (float(part) for part in text.split(","))
+    except ValueError:
+        x1 = y1 = x2 = y2 = math.nan
+    if not all(map(math.isfinite, (x1, y1, x2, y2))) or (x1, y1) == (x2, y2):
+        raise SettingsError(
+            f"--lane-centre is '{text}'; give two different pixels of the lane's centre line, in the direction of "
+            "travel, as X1,Y1,X2,Y2, for example 960,1079,960,0"
+        )
+    return x1, y1, x2, y2
 
 
 def _describe_source(request: MeasureRequest, segmenter: Segmenter | None) -> dict[str, Any]:

@@ -133,6 +133,33 @@ def test_rules_road_and_sections(wall, tmp_path):
     assert "limit: " in result.output
 
 
+@pytest.mark.parametrize(("row", "zone"), [(60, "centre"), (89, "left wheel path"), (31, "right wheel path")])
+def test_lane_zones(wall, tmp_path, row, zone):
+    """The crack along row 60 of a picture of 30 mm a pixel, in a lane that runs to the right along another row."""
+    photo, mask = wall
+    out = tmp_path / "out"
+    result = measure(
+        photo, "--mask", mask, "--gsd-mm", "30", "--rules", "aashto_r85", "--out", out, "--lane-width-m", "3.6",
+        "--lane-centre", f"0,{row},179,{row}",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    (crack,) = rows(out / "cracks.csv")
+    assert (crack["class"], crack["zone"]) == ("longitudinal", zone)
+    (total,) = rows(out / "summary.csv")
+    assert total["zone"] == zone
+
+
+@pytest.mark.parametrize("centre", ["1,2,3", "a,b,c,d", "5,5,5,5", "nan,1,2,3"])
+def test_lane_centre_that_is_none(wall, tmp_path, centre):
+    photo, mask = wall
+    result = measure(
+        photo, "--mask", mask, "--gsd-mm", "4", "--lane-width-m", "3.6", "--lane-centre", centre,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert "--lane-centre" in result.output
+
+
 def test_a_folder_of_masks(batch):
     photos, masks, out = batch
     result = measure(photos, "--mask", masks, "--gsd-mm", "1", "--out", out)

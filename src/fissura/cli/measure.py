@@ -51,6 +51,10 @@ def measure(
     section_length_m: Annotated[
         float | None, typer.Option("--section-length-m", metavar="M", help="Sum by sections along the road.")
     ] = None,
+    lane_centre: Annotated[
+        str | None,
+        typer.Option(metavar="X1,Y1,X2,Y2", help="Two pixels of the lane's centre line, for lane zones (aashto_r85)."),
+    ] = None,
     min_length: Annotated[
         float, typer.Option(metavar="MM", help="Leave out shorter cracks; in pixels where there is no scale.")
     ] = 0.0,
@@ -99,8 +103,8 @@ def measure(
                 tuple(sources), out, mask=mask,
                 scale=ScaleRequest(gsd_mm, target, ground_height, distance_m, sensor_width_mm),
                 rules=rules, road_direction_deg=road_direction, lane_width_m=lane_width_m,
-                section_length_m=section_length_m, min_length=min_length, model=model, engine=engine,
-                precision=precision, threads=threads, threshold=threshold, network_scale=scale, roi=roi,
+                section_length_m=section_length_m, lane_centre=lane_centre, min_length=min_length, model=model,
+                engine=engine, precision=precision, threads=threads, threshold=threshold, network_scale=scale, roi=roi,
                 overwrite=overwrite, quiet=quiet, debug=debug,
             )
         )  # fmt: skip
