@@ -214,8 +214,7 @@ def _aligned_mean(samples: npt.NDArray[np.float32], mask_width: float) -> npt.ND
     reach = int(np.ceil(mask_width / 2 + 3))
     core = samples[:, half - reach : half + reach + 1].astype(np.float64)
     light = np.percentile(core, 80, axis=1, keepdims=True)
-    # Cubed, so that the dark line outweighs the grain, which is little but everywhere and would hold the centroid back.
-    missing = np.maximum(light - core, 0) ** 3
+    missing = np.maximum(light - core, 0)
     offsets = np.arange(-reach, reach + 1)
     mass = missing.sum(1)
     window = np.ones(min(7, n))
