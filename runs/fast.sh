@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that made the shipped model 'fast', from the training sets to the figures in README and model card.
 # Needs FISSURA_DATA (the folder that holds crack/) and fissura[dev] on PATH. The five trainings took
-# about 210 minutes on two CPU cores that were busy with other work as well.
+# about 220 minutes on two CPU cores that were busy with other work as well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${FISSURA_DATA:?set it to the folder that holds crack/}"

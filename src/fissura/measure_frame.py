@@ -24,7 +24,7 @@ from fissura.imaging.width_scale import WidthScale
 from fissura.infer.segmenter import Segmenter
 from fissura.measure.axis import ground_direction_deg
 from fissura.measure.layout import RoadLayout
-from fissura.measure.measuring import Measurement, MeasureOptions, measure_cracks
+from fissura.measure.measuring import Measurement, MeasureOptions, measure_cracks, width_per_px
 from fissura.measure.rules import RuleSet
 from fissura.measure.summary import CrackSummary, summarise
 from fissura.report.tables import Fields, area_fields, crack_fields
@@ -307,19 +307,10 @@ def _add_histogram(record: FrameRecord, found: Measurement) -> None:
         branch, widths = found.graph.branches[i], found.widths.branches[i]
         step = max(1, len(branch.points_rc) // 64)
         chosen = slice(step // 2, None, step)
-        width = (widths.width_px * _per_px(found, i))[chosen]
+        width = (widths.width_px * width_per_px(branch.points_rc, found.scale))[chosen]
         record.widths += [round(float(w), 4) for w in width]
         record.lengths += [round(crack.length / len(width), 4)] * len(width)
         record.below += [bool(b) for b in widths.below_blur[chosen]]
-
-
-def _per_px(found: Measurement, i: int) -> npt.NDArray[np.float64]:
-    points = found.graph.branches[i].points_rc
-    if found.scale is None:
-        return np.ones(len(points))
-    index = np.arange(len(points))
-    tangents = points[np.minimum(index + 4, len(points) - 1)] - points[np.maximum(index - 4, 0)]
-    return found.scale.across(points, tangents)
 
 
 def _describe_scale(record: FrameRecord, finding: ScaleFinding, *, sections: bool) -> None:
@@ -351,7 +342,7 @@ def _draw(rgb: RgbImage, found: Measurement, source: str, widths: WidthScale | N
         branch, measured = found.graph.branches[i], found.widths.branches[i]
         mark = "<" if crack.below_gsd else ""
         lines.append(OverlayLine(
-            branch.points_rc, measured.width_px, measured.width_px * _per_px(found, i),
+            branch.points_rc, measured.width_px, measured.width_px * width_per_px(branch.points_rc, found.scale),
             label=f"#{crack.id}  {mark}{crack.width_mean:.{1 if crack.width_mean < 20 else 0}f} {unit}",
             bridged=branch.bridged,
         ))  # fmt: skip

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import cv2
 import numpy as np
@@ -53,12 +55,31 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
     Raises:
         OutputError: Nothing was written; the message names the path and the reason, ``errno`` is set.
     """
+    with _open_atomic(path, "wb") as file:
+        file.write(data)
+
+
+@contextmanager
+def open_text(path: Path, *, encoding: str = "utf-8") -> Iterator[TextIO]:
+    """Open a text file for writing; it appears under its name when the block ends, and not at all if the block fails.
+
+    Line ends are written as they are given. Missing folders are made.
+
+    Raises:
+        OutputError: As in `write_bytes`.
+    """
+    with _open_atomic(path, "w", encoding=encoding, newline="") as file:
+        yield file
+
+
+@contextmanager
+def _open_atomic(path: Path, mode: str, **options: Any) -> Iterator[Any]:
     temporary = path.with_name(f".{path.name[:80]}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as file:
-                file.write(data)
+            with temporary.open(mode, **options) as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

@@ -183,12 +183,11 @@ def _crack(
     points = branch.points_rc
     steps_px = np.linalg.norm(np.diff(points, axis=0), axis=1)
     if scale is None:
-        steps, per_px, gsd = steps_px, np.ones(len(points)), float("nan")
+        steps, gsd = steps_px, float("nan")
     else:
         steps = np.linalg.norm(np.diff(scale.to_ground(points), axis=0), axis=1)
-        per_px = scale.across(points, _tangents(points))
         gsd = float(np.average(scale.gsd_mm(points), weights=_shares(steps_px)))
-    share = _shares(steps)
+    share, per_px = _shares(steps), width_per_px(points, scale)
     width, sigma = widths.width_px * per_px, widths.sigma_px * per_px
     mean = float(np.average(width, weights=share))
     p50, p95 = _quantiles(width, share, (0.5, 0.95))
@@ -218,9 +217,13 @@ def _notes(widths: BranchWidths, share: Values, below: bool) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _tangents(points: Points) -> Points:
-    index = np.arange(len(points))
-    return np.asarray(points[np.minimum(index + 4, len(points) - 1)] - points[np.maximum(index - 4, 0)], np.float64)
+def width_per_px(points_rc: Points, scale: GroundScale | None) -> Values:
+    """Millimetres for each pixel of width at the points of a centreline, shape (N,); 1 without a scale."""
+    if scale is None:
+        return np.ones(len(points_rc))
+    index = np.arange(len(points_rc))
+    ahead, behind = np.minimum(index + 4, len(points_rc) - 1), np.maximum(index - 4, 0)
+    return scale.across(points_rc, points_rc[ahead] - points_rc[behind])
 
 
 def _shares(steps: Values) -> Values:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.errors import GeometryError
-from fissura.report.atomic import open_atomic
+from fissura.imaging.write import open_text
 from fissura.report.tables import Value
 
 Positions = npt.NDArray[np.float64]
@@ -72,7 +72,7 @@ def write_cracks_geojson(path: Path, features: Iterable[GeoFeature]) -> None:
         GeometryError: A feature has no extent. The file is then not written.
     """
     bounds: Positions | None = None
-    with open_atomic(path) as file:
+    with open_text(path) as file:
         file.write('{"type": "FeatureCollection", "features": [')
         separator = "\n"
         for feature in features:

@@ -20,8 +20,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from fissura.imaging.write import open_text
 from fissura.measure.model import Crack, CrackArea, Points
-from fissura.report.atomic import open_atomic
 
 Value: TypeAlias = str | int | float | bool | datetime | None
 Fields: TypeAlias = dict[str, Value]
@@ -164,7 +164,7 @@ def _columns(
 
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, Value]], columns: Sequence[str]) -> None:
-    with open_atomic(path, encoding=CSV_ENCODING) as file:
+    with open_text(path, encoding=CSV_ENCODING) as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         for row in rows:
