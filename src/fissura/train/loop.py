@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from fissura.errors import ModelError, OutputError, SettingsError
 from fissura.infer.store import find_model
 from fissura.nets import build, load_state, parameter_count, read_weights, save_weights
+from fissura.nets.widen import widen_state
 from fissura.spec import ModelCard, TrainingSet
 from fissura.train.config import TrainConfig
 from fissura.train.dataset import CropDataset, LoadedSet, ResumableSampler, read_training_set
@@ -53,6 +54,7 @@ def train(config: TrainConfig, out: Path, *, say: Say = print, quiet: bool = Fal
     module = CrackModule(config, card)
     if config.init:
         first, origin = read_weights(_find_init(config.init))
+        first = _fitted(first, origin, module)
         card = card.model_copy(update={"trained_on": f"{card.trained_on}; before: {origin.name}, {origin.trained_on}"})
         module.card = card
         if resume is None:
@@ -77,7 +79,8 @@ def train(config: TrainConfig, out: Path, *, say: Say = print, quiet: bool = Fal
     if trainer.interrupted:
         raise KeyboardInterrupt
     if config.keep_init and config.init:
-        _mix(module, read_weights(_find_init(config.init))[0], config.keep_init)
+        first, origin = read_weights(_find_init(config.init))
+        _mix(module, _fitted(first, origin, module), config.keep_init)
         card = card.model_copy(update={"trained_on": f"{card.trained_on}; {config.keep_init:g} of those weights kept"})
     path = out / f"{config.name}.safetensors"
     save_weights(path, module.averaged.module, card)
@@ -127,10 +130,14 @@ def _read_sets(config: TrainConfig, say: Say) -> list[LoadedSet]:
 def make_card(config: TrainConfig, sets: Sequence[LoadedSet]) -> ModelCard:
     """The card of a network that is trained by this config."""
     net = build(config.architecture, config.architecture_options)
-    used = tuple(
-        TrainingSet(name=s.config.folder, images=len(s.images), terms=s.config.terms, source=s.config.source)
+    # A folder may be listed twice, with different magnifications.
+    named = {
+        s.config.folder: TrainingSet(
+            name=s.config.folder, images=len(s.images), terms=s.config.terms, source=s.config.source
+        )
         for s in sets
-    )
+    }
+    used = tuple(named.values())
     return ModelCard(
         name=config.name,
         version=config.version,
@@ -168,6 +175,14 @@ def _find_init(init: str) -> Path:
     if path is None:
         raise ModelError(f"the shipped model '{init}' has no safetensors file to start from")
     return path
+
+
+def _fitted(state: dict[str, torch.Tensor], origin: ModelCard, module: CrackModule) -> dict[str, torch.Tensor]:
+    """The weights to start from, widened where the new network is wider than the old one."""
+    widths = [card.architecture_options.get("width", 0) for card in (origin, module.card)]
+    if origin.architecture != module.card.architecture or widths[0] >= widths[1]:
+        return state
+    return widen_state(state, module.net, base=(widths[0], widths[1]))
 
 
 def _mix(module: CrackModule, first: Mapping[str, torch.Tensor], share: float) -> None:
