@@ -13,6 +13,7 @@ from fissura.measure.classify import (
     orientation_deg,
 )
 from fissura.measure.graph import trace_cracks
+from fissura.measure.measuring import MeasureOptions, measure_cracks
 from fissura.measure.model import CrackGraph
 from fissura.measure.rules import Angles
 from fissura.synth.cracks import coverage_map, crack_mask
@@ -319,3 +320,17 @@ def test_as_many_widths_as_branches():
     net = grid(2, 2, 100.0)
     with pytest.raises(GeometryError, match="12 branches need as many widths, got 1"):
         find_alligator(net, constant_widths(net)[:1], MM2)
+
+
+def test_on_a_bend_each_crack_is_judged_by_the_road_beside_it() -> None:
+    """Two upright cracks: along the road where it is upright, across it where it has turned."""
+    mask = np.zeros((300, 600), np.bool_)
+    mask[50:250, 100:103] = True
+    mask[50:250, 500:503] = True
+
+    def road_at(points_rc: np.ndarray) -> np.ndarray:
+        return np.where(points_rc[:, 1] < 300, 90.0, 0.0)
+
+    found = measure_cracks(mask, options=MeasureOptions(road_direction_at=road_at))
+    kinds = {round(float(c.points_rc[:, 1].mean()), -2): c.kind for c in found.cracks}
+    assert kinds == {100.0: "longitudinal", 500.0: "transverse"}

@@ -83,7 +83,7 @@ def classify_branches(
     graph: CrackGraph,
     scale: GroundScale | None,
     *,
-    road_direction_deg: float | None,
+    road_direction_deg: float | Sequence[float] | None,
     lane_width_m: float | None,
     fields: Sequence[AlligatorField] = (),
     options: ClassOptions | None = None,
@@ -101,7 +101,7 @@ def classify_branches(
         graph: The cracks.
         scale: Angles are those on the ground; without a scale, those in the picture.
         road_direction_deg: Counter-clockwise from the picture's right, on the ground (see `ground_direction_deg`);
-            None if there is no road.
+            one for all, or one for each branch where the road bends; None if there is no road.
         lane_width_m: Used only with a scale.
         fields: What `find_alligator` gave for the same graph.
         options: Limits.
@@ -122,11 +122,13 @@ def classify_branches(
 
     kinds = [("other", "")] * len(chains)
     if road_direction_deg is not None:
-        away_deg = np.abs((axis_deg - road_direction_deg + 90.0) % 180.0 - 90.0)
+        road_deg = _road_of_chains(road_direction_deg, chains, lines)
+        away_deg = np.abs((axis_deg - road_deg + 90.0) % 180.0 - 90.0)
         width_mm = 1000.0 * lane_width_m if lane_width_m is not None and scale is not None else None
         for number, line in enumerate(chain_lines):
             kind = _kind(float(away_deg[number]), float(straightness[number]), options)
-            extent = _extent(line, road_direction_deg, width_mm, options.complete_share) if kind == "transverse" else ""
+            along = float(road_deg[number])
+            extent = _extent(line, along, width_mm, options.complete_share) if kind == "transverse" else ""
             kinds[number] = (kind, extent)
         limit = 1000.0 * options.side_branch_m if scale is not None else options.side_branch_px
         kinds = _with_twigs(graph, chains, chain_lines, kinds, limit)
@@ -142,8 +144,22 @@ def classify_branches(
     return result
 
 
-def _check(road_direction_deg: float | None, lane_width_m: float | None) -> None:
-    if road_direction_deg is not None and not np.isfinite(road_direction_deg):
+def _road_of_chains(
+    road_direction_deg: float | Sequence[float],
+    chains: Sequence[Sequence[tuple[int, bool]]],
+    lines_xy: Sequence[Points],
+) -> npt.NDArray[np.float64]:
+    """The road's direction at each chain: the mean over its branches by length, on doubled angles."""
+    if np.ndim(road_direction_deg) == 0:
+        return np.full(len(chains), float(road_direction_deg))  # type: ignore[arg-type]
+    doubled = np.exp(2j * np.radians(np.asarray(road_direction_deg, np.float64)))
+    length = np.array([np.linalg.norm(np.diff(line, axis=0), axis=1).sum() for line in lines_xy])
+    means = [sum(length[b] * doubled[b] for b, _ in chain) for chain in chains]
+    return np.asarray(np.degrees(np.angle(means)) / 2 % 180.0, np.float64)
+
+
+def _check(road_direction_deg: float | Sequence[float] | None, lane_width_m: float | None) -> None:
+    if road_direction_deg is not None and not np.isfinite(road_direction_deg).all():
         raise SettingsError(f"the road's direction is {road_direction_deg}°; give a finite angle, or None for no road")
     if lane_width_m is not None and not (np.isfinite(lane_width_m) and lane_width_m > 0):
         raise SettingsError(f"the lane is {lane_width_m} m wide; give a width above 0, or None if it is unknown")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,6 +27,7 @@ class MeasureOptions:
 
     Attributes:
         road_direction_deg: As seen in the picture, counter-clockwise from its right; None if there is no road.
+        road_direction_at: The same at points (row, column), shape (N, 2) to (N,), where the road bends; goes before.
         lane_width_m: For complete and partial transverse cracks.
         layout: Lane for zones; needs a scale.
         rules: Severities; None for none.
@@ -38,6 +39,7 @@ class MeasureOptions:
     """
 
     road_direction_deg: float | None = None
+    road_direction_at: Callable[[Points], Values] | None = None
     lane_width_m: float | None = None
     layout: RoadLayout | None = None
     rules: RuleSet | None = None
@@ -148,19 +150,21 @@ def measure_graph(
         ))  # fmt: skip
     areas = tuple(_area(k, f, options.rules) for k, f in enumerate(fields, start=1))
     severities = {i: area.severity for f, area in zip(fields, areas, strict=True) for i in f.branches}
-    rated = tuple(
-        _rate(crack, scale, options, severities.get(i)) for crack, i in zip(rows, order, strict=True)
-    )
+    rated = tuple(_rate(crack, scale, options, severities.get(i)) for crack, i in zip(rows, order, strict=True))
     return Measurement(rated, areas, graph, tuple(order), widths, scale)
 
 
 def _classify(
     graph: CrackGraph, scale: GroundScale | None, fields: Sequence[AlligatorField], options: MeasureOptions
 ) -> list[BranchClass]:
-    road = options.road_direction_deg
-    if road is not None:
+    road: float | list[float] | None = options.road_direction_deg
+    if options.road_direction_at is not None and graph.branches:
+        middles = np.array([branch.points_rc[len(branch.points_rc) // 2] for branch in graph.branches])
+        seen = options.road_direction_at(middles)
+        road = [ground_direction_deg(float(d), scale, (m[0], m[1])) for d, m in zip(seen, middles, strict=True)]
+    elif options.road_direction_deg is not None:
         middle = ((graph.size_hw[0] - 1) / 2, (graph.size_hw[1] - 1) / 2)
-        road = ground_direction_deg(road, scale, middle)
+        road = ground_direction_deg(options.road_direction_deg, scale, middle)
     limits = options.classes if options.rules is None else replace(options.classes, angles=options.rules.angles)
     return classify_branches(
         graph, scale, road_direction_deg=road, lane_width_m=options.lane_width_m, fields=fields, options=limits

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from fissura.errors import ModelError
 
 
-def widen_state(narrow: Mapping[str, Tensor], wide: nn.Module, *, base: tuple[int, int], seed: int = 0) -> dict[str, Tensor]:
+def widen_state(
+    narrow: Mapping[str, Tensor], wide: nn.Module, *, base: tuple[int, int], seed: int = 0
+) -> dict[str, Tensor]:
     """Weights for a wider network that compute what the narrower one computed.
 
     Args:
