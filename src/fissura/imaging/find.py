@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from fissura.imaging.media import VIDEO_SUFFIXES
+
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .tif .tiff .bmp .webp .gif .ppm .pgm .pbm .pnm .heic .heif .hif .avif .jp2".split()
 )
@@ -38,7 +40,7 @@ class Found:
     nothing: tuple[tuple[str, str], ...]
 
 
-def find_images(sources: Sequence[str], *, exclude: Iterable[Path] = ()) -> Found:
+def find_images(sources: Sequence[str], *, exclude: Iterable[Path] = (), videos: bool = False) -> Found:
     """Expand files, folders (recursive) and globs.
 
     In folders and globs only known image suffixes count, and hidden files are left out; a file that is named
@@ -47,12 +49,14 @@ def find_images(sources: Sequence[str], *, exclude: Iterable[Path] = ()) -> Foun
     Args:
         sources: As the user gave them.
         exclude: Folders never entered, such as those of the results.
+        videos: Folders and globs give videos, too.
     """
+    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES if videos else IMAGE_SUFFIXES
     shut = {Path(os.path.abspath(folder)) for folder in exclude}
     images: dict[Path, SourceImage] = {}
     nothing = []
     for source in sources:
-        found, reason = _expand(source, shut)
+        found, reason = _expand(source, shut, suffixes)
         for image in found:
             images.setdefault(image.path, image)
         if reason:
@@ -92,10 +96,10 @@ def plan_names(images: Sequence[SourceImage], known: Mapping[str, str]) -> dict[
     return names
 
 
-def _expand(source: str, shut: set[Path]) -> tuple[list[SourceImage], str]:
+def _expand(source: str, shut: set[Path], suffixes: frozenset[str]) -> tuple[list[SourceImage], str]:
     path = Path(os.path.abspath(source))
     if path.is_dir():
-        found = [_below(path, file) for file in _walk(path, shut)]
+        found = [_below(path, file) for file in _walk(path, shut, suffixes)]
         return found, "" if found else "the folder holds no images; looked for .jpg, .png, .tif, .heic and others"
     if path.exists():
         return [_below(path.parent, path)], ""
@@ -112,23 +116,23 @@ def _expand(source: str, shut: set[Path]) -> tuple[list[SourceImage], str]:
         if shut.intersection((match, *match.parents)):
             continue
         if match.is_dir():
-            found += [_below(root, file) for file in _walk(match, shut)]
-        elif _is_image(match):
+            found += [_below(root, file) for file in _walk(match, shut, suffixes)]
+        elif _is_input(match, suffixes):
             found.append(_below(root, match))
     return found, "" if found else "no image matches this pattern"
 
 
-def _walk(folder: Path, shut: set[Path]) -> list[Path]:
+def _walk(folder: Path, shut: set[Path], suffixes: frozenset[str]) -> list[Path]:
     files = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and Path(parent, f) not in shut)
-        files += [path for name in sorted(names) if _is_image(path := Path(parent, name))]
+        files += [path for name in sorted(names) if _is_input(path := Path(parent, name), suffixes)]
     return files
 
 
-def _is_image(path: Path) -> bool:
+def _is_input(path: Path, suffixes: frozenset[str]) -> bool:
     # "._x.jpg" are macOS resource forks, not pictures.
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in suffixes and not path.name.startswith(".")
 
 
 def _below(root: Path, path: Path) -> SourceImage:
