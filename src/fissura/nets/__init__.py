@@ -15,11 +15,33 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fissura.errors import ModelError
+from fissura.nets.bisenet_v1 import BiSeNetV1, BiSeNetV1Config
+from fissura.nets.bisenet_v2 import BiSeNetV2, BiSeNetV2Config
+from fissura.nets.deeplab_v3_plus import DeepLabV3Plus, DeepLabV3PlusConfig
+from fissura.nets.enet import ENet, ENetConfig
+from fissura.nets.hacnet import HACNet, HACNetConfig
 from fissura.nets.hacnet_v2 import HACNetV2, HACNetV2Config
+from fissura.nets.hacnet_v2_single import HACNetV2Single, HACNetV2SingleConfig
+from fissura.nets.hrnet import HRNet, HRNetConfig
+from fissura.nets.mobilenet_v3 import MobileNetV3, MobileNetV3Config
+from fissura.nets.stdc import STDC, STDCConfig
+from fissura.nets.swiftnet import SwiftNet, SwiftNetConfig
+from fissura.nets.unet import UNet, UNetConfig
 from fissura.spec import ModelCard
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "bisenet_v1": lambda **options: BiSeNetV1(BiSeNetV1Config(**options)),
+    "bisenet_v2": lambda **options: BiSeNetV2(BiSeNetV2Config(**options)),
+    "deeplab_v3_plus": lambda **options: DeepLabV3Plus(DeepLabV3PlusConfig(**options)),
+    "enet": lambda **options: ENet(ENetConfig(**options)),
+    "hacnet": lambda **options: HACNet(HACNetConfig(**options)),
     "hacnet_v2": lambda **options: HACNetV2(HACNetV2Config(**options)),
+    "hacnet_v2_single": lambda **options: HACNetV2Single(HACNetV2SingleConfig(**options)),
+    "hrnet": lambda **options: HRNet(HRNetConfig(**options)),
+    "mobilenet_v3": lambda **options: MobileNetV3(MobileNetV3Config(**options)),
+    "stdc": lambda **options: STDC(STDCConfig(**options)),
+    "swiftnet": lambda **options: SwiftNet(SwiftNetConfig(**options)),
+    "unet": lambda **options: UNet(UNetConfig(**options)),
 }
 
 
