@@ -23,8 +23,8 @@ def _python(code, *arguments):
 
 def test_public_names():
     assert fissura.__all__ == [
-        "Crack", "CrackMask", "FissuraError", "GroundScale", "ModelCard", "Segmenter", "evaluate", "load_segmenter",
-        "measure_cracks", "read_image",
+        "Crack", "CrackMask", "FissuraError", "GroundScale", "ModelCard", "RoadSlices", "Segmenter", "evaluate",
+        "find_road", "load_segmenter", "measure_cracks", "open_video", "read_image",
     ]  # fmt: skip
     assert all(getattr(fissura, name) is not None for name in fissura.__all__)
 
@@ -33,7 +33,7 @@ def test_help_and_import_load_nothing_heavy():
     code = "import sys, fissura.cli.app; print(sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = _python(code).stdout
     assert "'fissura'" in loaded
-    for heavy in ("numpy", "cv2", "openvino", "torch", "rasterio", "pydantic", "skimage", "PIL", "matplotlib", "scipy"):
+    for heavy in ("numpy", "cv2", "openvino", "torch", "rasterio", "pydantic", "skimage", "PIL", "matplotlib", "scipy", "av"):
         assert f"'{heavy}'" not in loaded
 
 

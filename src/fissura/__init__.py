@@ -2,8 +2,8 @@
 
 >>> import fissura
 >>> fissura.__all__
-['Crack', 'CrackMask', 'FissuraError', 'GroundScale', 'ModelCard', 'Segmenter', 'evaluate', 'load_segmenter',
- 'measure_cracks', 'read_image']
+['Crack', 'CrackMask', 'FissuraError', 'GroundScale', 'ModelCard', 'RoadSlices', 'Segmenter', 'evaluate', 'find_road',
+ 'load_segmenter', 'measure_cracks', 'open_video', 'read_image']
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     from fissura.errors import FissuraError
     from fissura.geo.scale import GroundScale
     from fissura.imaging.read import read_image
+    from fissura.imaging.video import open_video
     from fissura.infer.segmenter import CrackMask, Segmenter, load_segmenter
     from fissura.measure.measuring import measure_cracks
     from fissura.measure.model import Crack
     from fissura.metrics.evaluation import evaluate
+    from fissura.road.find import find_road
+    from fissura.road.slices import RoadSlices
     from fissura.spec import ModelCard
 
 __all__ = [
-    "Crack", "CrackMask", "FissuraError", "GroundScale", "ModelCard", "Segmenter", "evaluate", "load_segmenter",
-    "measure_cracks", "read_image",
+    "Crack", "CrackMask", "FissuraError", "GroundScale", "ModelCard", "RoadSlices", "Segmenter", "evaluate",
+    "find_road", "load_segmenter", "measure_cracks", "open_video", "read_image",
 ]  # fmt: skip
 
 _HOME = {
@@ -34,10 +37,13 @@ _HOME = {
     "FissuraError": "fissura.errors",
     "GroundScale": "fissura.geo.scale",
     "ModelCard": "fissura.spec",
+    "RoadSlices": "fissura.road.slices",
     "Segmenter": "fissura.infer.segmenter",
     "evaluate": "fissura.metrics.evaluation",
+    "find_road": "fissura.road.find",
     "load_segmenter": "fissura.infer.segmenter",
     "measure_cracks": "fissura.measure.measuring",
+    "open_video": "fissura.imaging.video",
     "read_image": "fissura.imaging.read",
 }
 

@@ -17,14 +17,15 @@ import numpy as np
 from fissura.cli.console import EXIT_NOT_STARTED, EXIT_SOME_FAILED, ProgressLine, Tally, say, warn
 from fissura.errors import FissuraError, ImageError, OutputError, SettingsError
 from fissura.imaging.find import SourceImage, find_images, plan_names
-from fissura.imaging.overlay import draw_overlay, plan_overlay_factor, reduce_mask
+from fissura.imaging.media import is_stream, is_video
+from fissura.imaging.overlay import draw_overlay, plan_overlay_factor, reduce_mask, reduce_rgb
 from fissura.imaging.read import read_size_hw
 from fissura.imaging.roi import Roi
 from fissura.imaging.scene import Scene, open_scenes
 from fissura.imaging.write import write_geotiff, write_jpeg, write_mask, write_png
 from fissura.infer.segmenter import Segmenter, load_segmenter
 from fissura.results import KINDS, ImageResult, PageResult, ResultFolder
-from fissura.segmenting import Progress, SceneResult, count_megapixels, parse_scale, segment_scene
+from fissura.segmenting import Progress, SceneResult, count_megapixels, drop_short, parse_scale, segment_scene
 
 _LARGE_FILE_BYTES = 3_000_000
 _NOTES_SHOWN = 5
@@ -67,7 +68,12 @@ def run_segment(request: SegmentRequest) -> int:
     if not (math.isfinite(request.min_length_px) and request.min_length_px >= 0):
         raise SettingsError(f"--min-length is {request.min_length_px:g}; give 0 or more pixels")
     scale = parse_scale(request.scale)
-    found = find_images(request.sources, exclude=[request.out / kind for kind in KINDS])
+    for source in request.sources:
+        if is_stream(source):
+            raise SettingsError(
+                f"{source} is a stream; 'fissura survey' follows streams, 'fissura segment' takes files"
+            )
+    found = find_images(request.sources, exclude=[request.out / kind for kind in KINDS], videos=True)
     if not found.images:
         raise ImageError("nothing to do: " + "; ".join(f"{source}: {reason}" for source, reason in found.nothing))
     roi = Roi(request.roi) if request.roi else None
@@ -159,6 +165,8 @@ class _Run:
         return None
 
     def _process(self, image: SourceImage, name: str, progress: Progress) -> list[PageResult]:
+        if is_video(str(image.path)):
+            return self._process_video(image, name)
         pages = []
         for scene in open_scenes(image.path):
             page_name = name if scene.pages == 1 else self._name_page(name, scene.page)
@@ -172,6 +180,34 @@ class _Run:
             cracks = int(np.count_nonzero(result.mask))
             pages.append(PageResult(files, scene.height, scene.width, cracks, int(looked_at), scene.notes))
             self._say_notes(image, scene.notes)
+        return pages
+
+    def _process_video(self, image: SourceImage, name: str) -> list[PageResult]:
+        """The frames that together show all ground; each is a page."""
+        from fissura.survey.video_frames import segment_video
+
+        if self.roi is not None:
+            raise ImageError("--roi is a region of one picture and does not hold for a video; leave it out")
+        self.folder.folder.mkdir(parents=True, exist_ok=True)
+        pages = []
+        for frame in segment_video(image.path, self.segmenter, folder=self.folder.folder, scale=self.scale or 1.0):
+            mask = frame.probability > self.segmenter.threshold
+            if self.request.min_length_px > 0:
+                drop_short(mask, self.request.min_length_px)
+            page = f"{name}/frame_{frame.index:06d}"
+            files = {"masks": f"masks/{page}.png"}
+            write_mask(self.folder.folder / files["masks"], mask)
+            if self.request.probability:
+                files["probability"] = f"probability/{page}.png"
+                write_png(self.folder.folder / files["probability"], np.rint(frame.probability * 255).astype(np.uint8))
+            if self.request.overlays:
+                files["overlays"] = f"overlays/{page}.jpg"
+                factor = plan_overlay_factor(*mask.shape)
+                overlay = draw_overlay(reduce_rgb(frame.rgb, factor), reduce_mask(mask, factor))
+                write_jpeg(self.folder.folder / files["overlays"], overlay)
+            notes = () if frame.road_found else ("no road found: the whole frame was looked at",)
+            height, width = mask.shape
+            pages.append(PageResult(files, height, width, int(np.count_nonzero(mask)), mask.size, notes))
         return pages
 
     def _write(self, scene: Scene, result: SceneResult, name: str) -> dict[str, str]:

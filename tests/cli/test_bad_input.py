@@ -1,7 +1,5 @@
 """Bad input: the message and the exit status of each, and the rest of the batch done."""
 
-import ctypes
-import ctypes.util
 import os
 import subprocess
 import sys
@@ -12,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fissura.cli.app import app
+from support.mounted import mounted
 
 
 @pytest.fixture
@@ -133,23 +132,6 @@ def test_output_that_turns_read_only(run, batch, tmp_path):
         result = run(batch, "--out", out)
     assert result.exit_code == 2
     assert "the disk is read-only; choose another --out" in result.output
-
-
-class mounted:
-    """A small tmpfs; skips the test where mounting is not allowed."""
-
-    def __init__(self, folder, options):
-        self.folder, self.options = str(folder).encode(), options.encode()
-        self.libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
-
-    def __enter__(self):
-        readonly = 1 if self.options.endswith(b",ro") else 0
-        size = self.options.removesuffix(b",ro")
-        if sys.platform != "linux" or self.libc.mount(b"tmpfs", self.folder, b"tmpfs", readonly, size):
-            pytest.skip(f"no tmpfs can be mounted here: {os.strerror(ctypes.get_errno())}")
-
-    def __exit__(self, *error):
-        self.libc.umount2(self.folder, 2)
 
 
 def test_full_disk(run, make_data, tmp_path):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import pytest
 from fissura.errors import ImageError, SettingsError
 from fissura.imaging.video import Reconnect, open_video
 from fissura.imaging.video_source import parse_source, shown_address
+from support.stream_server import Server, address, send, serving
 
 av = pytest.importorskip("av")
 
@@ -47,57 +47,10 @@ def fragmented(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return write_stream(tmp_path_factory.mktemp("live") / "a.mp4", "mp4", muxing)
 
 
-Script = Callable[[BaseHTTPRequestHandler, int], None]
-"""What the server does for a request: the handler, and the number of the request from 1."""
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    script: Script
-    requests = 0
-    closing = threading.Event()
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.requests += 1
-        try:
-            self.server.script(self, self.server.requests)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    served = Server(("127.0.0.1", 0), Handler)
-    served.closing = threading.Event()
-    thread = threading.Thread(target=served.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield served
-    served.closing.set()
-    served.shutdown()
-    served.server_close()
-    thread.join(2)
-
-
-def address(server: Server, user: str = "") -> str:
-    return f"http://{user}127.0.0.1:{server.server_port}/live"
-
-
-def send(handler: BaseHTTPRequestHandler, data: bytes, *, stated: bool = False) -> None:
-    """Answer with data; without a stated length it ends when the connection does, as a live stream's."""
-    handler.send_response(200)
-    handler.send_header("Content-Type", "application/octet-stream")
-    if stated:
-        handler.send_header("Content-Length", str(len(data)))
-    handler.end_headers()
-    handler.wfile.write(data)
-    handler.wfile.flush()
+    with serving() as served:
+        yield served
 
 
 @pytest.mark.parametrize("kind", ["transport_stream", "fragmented"])

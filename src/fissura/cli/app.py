@@ -12,7 +12,9 @@ from fissura.cli.evaluate import evaluate
 from fissura.cli.export import export
 from fissura.cli.measure import measure
 from fissura.cli.models import models
+from fissura.cli.road import road
 from fissura.cli.segment import segment
+from fissura.cli.survey import survey
 from fissura.cli.train import train
 
 # Plain help: rich would take a third of the time that `fissura --help` has.
@@ -22,7 +24,9 @@ app = typer.Typer(
 )  # fmt: skip
 
 app.command()(segment)
+app.command()(road)
 app.command()(measure)
+app.command()(survey)
 app.command()(evaluate)
 app.command()(train)
 app.command()(export)
@@ -49,6 +53,8 @@ def _root(
       fissura segment photos --out found           masks and overlays of a folder of photos
       fissura segment ortho.tif --out found        a GeoTIFF; the mask keeps its place on the map
       fissura measure wall.jpg --gsd-mm 0.4 --out measured   lengths and widths in millimetres
+      fissura survey flight.mp4 --out run          a drone video: its roads, each crack once
+      fissura road flight.mp4 --out road           the road in its frames, and how it is cut into slices
       fissura models                               the models that come with the install
       fissura COMMAND --help                       all options of a command, with examples
 

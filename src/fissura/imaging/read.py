@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.errors import ImageError
+from fissura.imaging.media import VIDEO_SUFFIXES
 from fissura.types import BoolMask, RgbImage
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ STRETCH_PERCENTILES = (0.5, 99.5)
 """Values deeper than 8 bits between these percentiles of the valid pixels map to 0 to 255."""
 
 _HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
-_VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".m4v", ".mts", ".webm"}
 _TAG_NEW_SUBFILE, _TAG_BITS, _TAG_SAMPLES, _TAG_ORIENTATION = 254, 258, 277, 274
 _STRIP_PIXELS = 8_000_000
 _T = TypeVar("_T", bound=np.generic)
@@ -168,8 +168,8 @@ def _open(path: Path) -> Iterator[Image.Image]:
     if path.stat().st_size == 0:
         raise ImageError(f"{path.name} is empty (0 bytes); copy it again")
     suffix = path.suffix.lower()
-    if suffix in _VIDEO_SUFFIXES:
-        raise ImageError(f"{path.name} is a video; extract its frames as images first")
+    if suffix in VIDEO_SUFFIXES:
+        raise ImageError(f"{path.name} is a video, not a picture; 'fissura survey' and 'fissura segment' take videos")
     if suffix in _HEIF_SUFFIXES and not _register_heif():
         raise ImageError(f"{path.name} needs the library for HEIC: pip install pillow-heif")
     # Handed over as an open file: given a path, Pillow maps uncompressed TIFFs into memory and scrambles those

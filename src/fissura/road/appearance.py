@@ -1,0 +1,160 @@
+"""Where a reduced frame looks like pavement: colour and texture of each cell, weighed by a tiny network.
+
+The features are few and plain: two log-chromaticities and log-lightness (raw and smoothed), and how much lightness
+and colour vary at scales from one cell to two dozen. The network over them (one hidden layer) was trained on generated
+scenes by ``benchmarks/road_train.py``; it knows grass, soil, water, crowns, roofs, shade and pavement, and nothing of
+shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fissura.types import RgbImage
+
+Plane = npt.NDArray[np.float32]
+
+WORK_SIDE = 480
+"""Longer side of the reduced frame in cells."""
+FEATURES = 13
+
+_CELL = 24
+_LIGHT_FROM, _LIGHT_BIN, _LIGHT_BINS = 1.8, 0.15, 26
+_WARMTH_TO, _WARMTH_BIN, _WARMTH_BINS = 0.6, 0.035, 34
+_SURE_LOGIT = 8.0
+_OWN = 0.3
+"""The bilateral grid of `settle_tones`."""
+
+_OFFSET = 6.0
+_LOG = np.log(np.arange(256) + _OFFSET).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """Weights of a network with one hidden layer: features -> hidden (ReLU) -> logit, features standardised within."""
+
+    hidden: Plane
+    hidden_bias: Plane
+    out: Plane
+    out_bias: float
+
+    def logit(self, features: Plane) -> Plane:
+        """Logits of columns of features, (F, N) to (N,)."""
+        z = self.hidden @ features
+        z += self.hidden_bias[:, None]
+        np.maximum(z, 0, out=z)
+        return np.asarray(self.out @ z + np.float32(self.out_bias), dtype=np.float32)
+
+
+def reduce_frame(rgb: RgbImage) -> RgbImage:
+    """The frame with at most 480 cells along its longer side, area-averaged."""
+    height, width = rgb.shape[:2]
+    factor = max(height, width) / WORK_SIDE
+    if factor <= 1:
+        return rgb
+    size = max(round(width / factor), 1), max(round(height / factor), 1)
+    # Half the rows say as much: a cell then still averages dozens of pixels, and reading them is most of the cost.
+    source = rgb[::2] if factor >= 6 else rgb
+    return np.asarray(cv2.resize(source, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def chroma(small: RgbImage) -> Plane:
+    """Log-chromaticities R/G and B/G and mean log of a frame, shape (3, h, w)."""
+    log_r, log_g, log_b = (cv2.LUT(plane, _LOG) for plane in cv2.split(small))
+    out = np.empty((3, *small.shape[:2]), np.float32)
+    cv2.subtract(log_r, log_g, dst=out[0])
+    cv2.subtract(log_b, log_g, dst=out[1])
+    cv2.add(log_r, log_g, dst=out[2])
+    cv2.scaleAdd(log_b, 1.0, out[2], dst=out[2])
+    out[2] *= np.float32(1 / 3)
+    return out
+
+
+def pavement_features(colour: Plane) -> Plane:
+    """Features of each cell from `chroma`, shape (13, h, w)."""
+    out = np.empty((FEATURES, *colour.shape[1:]), np.float32)
+    out[:3] = colour
+    for k in range(3):
+        cv2.blur(colour[k], (5, 5), dst=out[3 + k])
+    red, light = colour[0], colour[2]
+    warmth = cv2.subtract(red, colour[1])
+    near, wide = cv2.blur(light, (3, 3)), cv2.blur(light, (9, 9))
+    fine = cv2.absdiff(light, near)
+    bands = (
+        (fine, 5), (fine, 15), (fine, 31),
+        (cv2.absdiff(near, wide), 15),
+        (cv2.absdiff(wide, cv2.blur(light, (27, 27))), 27),
+        (cv2.absdiff(red, cv2.blur(red, (3, 3))), 9),
+        (cv2.absdiff(cv2.blur(warmth, (5, 5)), cv2.blur(warmth, (15, 15))), 21),
+    )  # fmt: skip
+    for k, (plane, side) in enumerate(bands):
+        cv2.blur(plane, (side, side), dst=out[6 + k])
+    texture = out[6:].reshape(len(bands), -1)
+    texture += np.float32(0.002)
+    cv2.log(texture, dst=texture)
+    return out
+
+
+def pavement_logit(colour: Plane, layers: Layers) -> Plane:
+    """How much more each second cell by itself looks like pavement than like anything else.
+
+    Returns:
+        Logits, shape (ceil(h / 2), ceil(w / 2)).
+    """
+    features = np.ascontiguousarray(pavement_features(colour)[:, ::2, ::2])
+    return layers.logit(features.reshape(FEATURES, -1)).reshape(features.shape[1:])
+
+
+def settle_tones(logit: Plane, colour: Plane) -> Plane:
+    """Give cells of one tone in one neighbourhood one logit: the mean over a bilateral grid.
+
+    Texture is seen through windows, which mix what lies on both sides of an outline; joints, seams and vehicles speckle
+    a road. Tones have sharp outlines: averaged over equal warmth and lightness nearby, both troubles go.
+
+    Args:
+        logit: From `pavement_logit`, of every second cell.
+        colour: From `chroma`, shape (3, h, w).
+    Returns:
+        Logits of all cells, shape (h, w).
+    """
+    height, width = colour.shape[1:]
+    rows, cols = -(-height // _CELL), -(-width // _CELL)
+    light = cv2.blur(colour[2], (3, 3))
+    warmth = cv2.blur(cv2.subtract(colour[0], colour[1]), (3, 3))
+    index = np.clip((light - np.float32(_LIGHT_FROM)) * np.float32(1 / _LIGHT_BIN), 0, _LIGHT_BINS - 1).astype(np.int32)
+    index *= _WARMTH_BINS
+    index += np.clip((warmth + np.float32(_WARMTH_TO)) * np.float32(1 / _WARMTH_BIN), 0, _WARMTH_BINS - 1).astype(
+        np.int32
+    )
+    place = (np.arange(height) // _CELL * cols)[:, None] + (np.arange(width) // _CELL)[None]
+    index += (place * (_LIGHT_BINS * _WARMTH_BINS)).astype(np.int32)
+    # Every second cell fills the grid; all are read from it, so that outlines keep their full sharpness.
+    taken = index[::2, ::2].reshape(-1)
+    shape = (rows, cols, _LIGHT_BINS, _WARMTH_BINS)
+    size = int(np.prod(shape))
+    own = np.clip(logit, -_SURE_LOGIT, _SURE_LOGIT)
+    total = np.bincount(taken, own.reshape(-1), size).astype(np.float32).reshape(shape)
+    count = np.bincount(taken, minlength=size).astype(np.float32).reshape(shape)
+    mean = _neighbours(total) / np.maximum(_neighbours(count), np.float32(1e-3))
+    out = mean.reshape(-1)[index]
+    # Some of each cell's own: shade under trees and shade on a road have one tone, but not one texture.
+    out *= np.float32(1 - _OWN)
+    out += np.float32(_OWN) * cv2.resize(own, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(out, dtype=np.float32)
+
+
+def _neighbours(grid: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Sum over the 3 by 3 places around and, half as much, the tones beside."""
+    space = np.pad(grid, ((1, 1), (1, 1), (0, 0), (0, 0)))
+    space = space[:-2] + space[1:-1] + space[2:]
+    space = space[:, :-2] + space[:, 1:-1] + space[:, 2:]
+    out = 2 * space
+    out[:, :, 1:] += space[:, :, :-1]
+    out[:, :, :-1] += space[:, :, 1:]
+    out[:, :, :, 1:] += space[:, :, :, :-1]
+    out[:, :, :, :-1] += space[:, :, :, 1:]
+    return out

@@ -1,0 +1,181 @@
+"""Cover road cells with few squares that stand in the road's direction.
+
+A sweep follows each road. At every step it takes the direction of the road there, gathers the uncovered cells of the
+next band across it, and covers them with as few squares side by side as fit; the next band begins at the first cell
+that is still uncovered, so that curves, widenings and junctions leave no gap. Sweeps from either end are pruned of
+squares whose cells others cover, and the smaller plan wins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fissura.road.canvas import Canvas
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+_STEEP = float(np.cos(np.radians(35.0)))
+"""A band holds cells whose road runs within 35 degrees of the band's; others belong to a crossing road."""
+_GRACE = 1 + 1e-9
+
+
+@dataclass(frozen=True)
+class Square:
+    """A trusted square on a canvas: middle (x, y), unit vector upwards (x, y), side."""
+
+    x: float
+    y: float
+    up: tuple[float, float]
+    side: float
+
+
+def cover_cells(canvas: Canvas, side: float) -> list[Square]:
+    """Squares of a side that together hold every cell of the canvas, each cell as a whole in one of them.
+
+    Args:
+        canvas: The cells and the direction of the road at each.
+        side: Side of the squares in the canvas' units; more than one and a half cells.
+    """
+    plans = [_prune(canvas, _Sweep(canvas, side).run(backwards=backwards)) for backwards in (False, True)]
+    return min(plans, key=len)
+
+
+def held(canvas: Canvas, square: Square) -> Indices:
+    """The cells that lie in a square as a whole."""
+    reach = square.side / 2 * _GRACE - canvas.half_along(square.up)
+    window = _window(canvas, square.y, 1.5 * reach)
+    offset = canvas.centres[window] - (square.x, square.y)
+    along, across = offset @ square.up, offset @ (-square.up[1], square.up[0])
+    return np.asarray(np.flatnonzero((np.abs(along) <= reach) & (np.abs(across) <= reach)) + window.start)
+
+
+def _window(canvas: Canvas, y: float, reach: float) -> slice:
+    """Cells whose y lies within reach; cells are sorted by it."""
+    low, high = np.searchsorted(canvas.centres[:, 1], [y - reach, y + reach])
+    return slice(int(low), int(high))
+
+
+class _Sweep:
+    """The bands of one sweep; `_left` says which cells no square holds yet."""
+
+    def __init__(self, canvas: Canvas, side: float) -> None:
+        self._canvas, self._side = canvas, side
+        self._left = np.ones(len(canvas.centres), np.bool_)
+
+    def run(self, *, backwards: bool) -> list[Square]:
+        squares: list[Square] = []
+        last: Floats | None = None
+        up = np.array([0.0, -1.0])
+        while self._left.any():
+            anchor = None if last is None else self._ahead(last, up)
+            if anchor is None:
+                anchor, up = self._outermost(backwards)
+            band, up = self._band(anchor, up)
+            row = self._columns(band, up)
+            for square in row:
+                self._left[held(self._canvas, square)] = False
+            squares += row
+            last = np.array([[square.x, square.y] for square in row]).mean(axis=0)
+        return squares
+
+    def _outermost(self, backwards: bool) -> tuple[int, Floats]:
+        """The outermost uncovered cell along the direction of the road there, and the way inwards."""
+        left = np.flatnonzero(self._left)
+        centres, ups = self._canvas.centres[left], self._canvas.ups[left]
+        along = ((centres - centres.mean(axis=0)) * ups).sum(axis=1)
+        k = int(along.argmax() if backwards else along.argmin())
+        return int(left[k]), -ups[k] if backwards else ups[k]
+
+    def _near(self, middle: Floats, reach: float) -> Indices:
+        """Uncovered cells in an upright square of half side `reach`."""
+        window = _window(self._canvas, middle[1], reach)
+        inside = self._left[window] & (np.abs(self._canvas.centres[window, 0] - middle[0]) < reach)
+        return np.asarray(np.flatnonzero(inside) + window.start)
+
+    def _ahead(self, last: Floats, up: Floats) -> int | None:
+        """The first uncovered cell ahead of the last band (or left beside it); None at the road's end."""
+        cells = self._near(last, 3 * self._side)
+        offset = self._canvas.centres[cells] - last
+        along, across = offset @ up, np.abs(offset @ (-up[1], up[0]))
+        near = (along > -1.2 * self._side) & (along < 1.6 * self._side) & (across < 2.5 * self._side)
+        near &= np.abs(self._canvas.ups[cells] @ up) >= _STEEP
+        return int(cells[near][along[near].argmin()]) if near.any() else None
+
+    def _band(self, anchor: int, up: Floats) -> tuple[Indices, Floats]:
+        """Uncovered cells of the band that begins at or around the anchor, and the direction of the road in it."""
+        canvas, side = self._canvas, self._side
+        near = self._near(canvas.centres[anchor], 4 * side)
+        centres, ups = canvas.centres[near], canvas.ups[near]
+        up = _turned(canvas.ups[anchor], up)
+        for last in (False, False, True):
+            along, across = centres @ up, centres @ (-up[1], up[0])
+            same = np.abs(ups @ up) >= _STEEP
+            same[near == anchor] = True
+            # The band begins at the hindmost cell of what lies beside the anchor, so that none is left behind.
+            beside = same & (np.abs(along - canvas.centres[anchor] @ up) < side / 2)
+            beside[beside] = _hanging_together(across[beside], near[beside] == anchor, side / 2)
+            start = float(along[beside].min())
+            band = same & (along >= start) & (along <= start + side * _GRACE - 2 * canvas.half_along(up))
+            if last:
+                # The anchor itself may lie too far ahead for the band; the hindmost leads.
+                leader = np.flatnonzero(beside)[int(along[beside].argmin())]
+                band[band] = _hanging_together(across[band], np.flatnonzero(band) == leader, side / 2)
+                return near[band], up
+            mean = np.where((ups[band] @ up < 0)[:, None], -ups[band], ups[band]).mean(axis=0)
+            up = mean / np.linalg.norm(mean)
+        raise AssertionError
+
+    def _columns(self, band: Indices, up: Floats) -> list[Square]:
+        """Squares side by side over a band: as few as can be, runs of them spread evenly over what they cover."""
+        side, reach = self._side * _GRACE, self._canvas.half_along(up)
+        right = np.array([-up[1], up[0]])
+        along = self._canvas.centres[band] @ up
+        middle = 0.5 * (along.min() + along.max())
+        across = np.sort(self._canvas.centres[band] @ right)
+        squares = []
+        while len(across):
+            low, count = across[0] - reach, 1
+            while True:
+                inside = across + reach <= low + count * side
+                rest = across[~inside]
+                if not len(rest) or rest[0] - reach >= low + count * side:
+                    break
+                count += 1
+            high = across[inside][-1] + reach
+            for start in np.linspace(low, high - self._side, count) if count > 1 else [(low + high - self._side) / 2]:
+                x, y = right * (start + self._side / 2) + up * middle
+                squares.append(Square(float(x), float(y), (float(up[0]), float(up[1])), self._side))
+            across = rest
+        return squares
+
+
+def _turned(up: Floats, like: Floats) -> Floats:
+    return -up if up @ like < 0 else up
+
+
+def _hanging_together(across: Floats, member: npt.NDArray[np.bool_], gap: float) -> npt.NDArray[np.bool_]:
+    """Which values hang together with one of them; gaps up to `gap` are bridged."""
+    order = np.argsort(across)
+    group = np.concatenate([[0], np.cumsum(np.diff(across[order]) > gap)])
+    groups = np.empty(len(across), np.intp)
+    groups[order] = group
+    return np.asarray(groups == groups[member][0])
+
+
+def _prune(canvas: Canvas, squares: list[Square]) -> list[Square]:
+    """Drop squares all of whose cells others hold, those that help least first."""
+    holds = [held(canvas, square) for square in squares]
+    count = np.zeros(len(canvas.centres), np.intp)
+    for cells in holds:
+        count[cells] += 1
+    kept = []
+    for k in sorted(range(len(squares)), key=lambda k: len(holds[k])):
+        if len(holds[k]) and (count[holds[k]] == 1).any():
+            kept.append(k)
+        else:
+            count[holds[k]] -= 1
+    return [squares[k] for k in sorted(kept)]

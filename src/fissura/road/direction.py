@@ -1,0 +1,175 @@
+"""Which way a road runs at each of its points, from the outline of its mask and the lines painted on it.
+
+The gradient of a smoothed mask stands across the road at both of its edges. Its orientation is averaged as a
+double-angle vector (edges that face each other agree instead of cancelling) over a window about as large as the road
+is wide, so that the field follows curves and a tree's ragged shade at one edge weighs little.
+
+Where roads meet, edges of several directions mix, and their mean is the direction of none. There every direction is
+asked for by itself: edges and painted lines that run in it count along their own continuation, and the direction
+with the most support wins.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fissura.types import BoolMask, FloatArray
+
+Plane = npt.NDArray[np.float32]
+
+_CELL = 3
+"""The tensor is averaged on a grid this much coarser than the mask: orientations change slowly."""
+_EDGE_SIGMA = 1.5
+"""Smoothing of the mask before its gradient is taken, in mask pixels: stair steps are no direction."""
+_RIM = 3
+_SURE = 0.92
+"""Edges that agree this well belong to one road."""
+_MIXED, _FEW = 0.85, 0.15
+"""Where edges of more than this share of the road agree less than that, roads meet."""
+_DIRECTIONS = 24
+_SCORE_CELLS = 60
+"""Cells along the longer side on which they are."""
+_ALONG, _ASIDE = 2.5, 1.0
+"""How far an edge counts along and beside its continuation, in widths of the road."""
+_PAINT = 3.0
+"""Weight of lines on the road against its outline."""
+
+
+def orientation_field(mask: BoolMask, light: Plane | None = None, *, crossings: bool = True) -> Plane:
+    """Double-angle orientation of the road around every cell of a coarse grid.
+
+    Args:
+        mask: Road, shape (h, w).
+        light: Mean log lightness, shape (h, w): lines on the road then speak, too, where roads meet.
+        crossings: Sort out directions where roads meet; False is quicker.
+    Returns:
+        Shape (ceil(h / 3), ceil(w / 3), 2): cos and sin of twice the direction times the strength of the evidence
+        (0 where no edge is near). The direction is counter-clockwise from the right, as seen.
+    """
+    cosine, sine, strength = _outline_tensor(mask)
+    size = (-(-mask.shape[1] // _CELL), -(-mask.shape[0] // _CELL))
+    coarse = cv2.resize(cv2.merge([cosine, sine, strength]), size, interpolation=cv2.INTER_AREA)
+    width = road_width(mask)
+    sigma = max(0.6 * width / _CELL, 1.0)
+    near = cv2.GaussianBlur(coarse, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    # Where the road is wider than usual the near window sees no edge; a trace of a wide one fills in.
+    far = cv2.blur(coarse[..., :2], (_odd(8 * sigma), _odd(8 * sigma)), borderType=cv2.BORDER_CONSTANT)
+    field: Plane = np.ascontiguousarray(near[..., :2] + np.float32(0.02) * far)
+    road = cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    if not crossings:
+        return field
+    agreement = np.hypot(near[..., 0], near[..., 1]) / np.maximum(near[..., 2], np.float32(1e-9))
+    if (road & (agreement < _MIXED)).sum() > _FEW * road.sum():
+        unsure = road & (agreement < _SURE)
+        scored = _best_supported((cosine, sine, strength), mask, width, light)
+        field[unsure] = cv2.resize(scored, size, interpolation=cv2.INTER_NEAREST)[unsure]
+    return field
+
+
+def direction_at(field: FloatArray, mask_hw: tuple[int, int], points_rc: FloatArray) -> npt.NDArray[np.float64]:
+    """Directions in degrees, 0 to 180, at points in mask pixels (row, column), shape (N, 2). NaN without evidence."""
+    rows, cols = (
+        np.clip((points_rc[:, k] + 0.5) * (field.shape[k] / mask_hw[k]) - 0.5, 0, field.shape[k] - 1) for k in (0, 1)
+    )  # fmt: skip
+    r, c = rows.astype(np.intp), cols.astype(np.intp)
+    r1, c1 = np.minimum(r + 1, field.shape[0] - 1), np.minimum(c + 1, field.shape[1] - 1)
+    y, x = (rows - r)[:, None], (cols - c)[:, None]
+    upper, lower = field[r, c] * (1 - x) + field[r, c1] * x, field[r1, c] * (1 - x) + field[r1, c1] * x
+    sampled = upper * (1 - y) + lower * y
+    angle = 0.5 * np.degrees(np.arctan2(sampled[:, 1], sampled[:, 0])) % 180.0
+    return np.where(np.hypot(sampled[:, 0], sampled[:, 1]) > 0, angle, np.nan)
+
+
+def mean_direction(double: FloatArray) -> tuple[float, float]:
+    """Mean of double-angle vectors (..., 2): direction in degrees, 0 to 180, and agreement, 0 to 1."""
+    total = double.reshape(-1, 2).sum(axis=0)
+    length = float(np.hypot(*total))
+    weight = float(np.hypot(double[..., 0], double[..., 1]).sum())
+    return 0.5 * float(np.degrees(np.arctan2(total[1], total[0]))) % 180.0, length / max(weight, 1e-12)
+
+
+def road_width(mask: BoolMask) -> float:
+    """Usual width of the roads in a mask, in mask pixels: twice the distance to the edge, along the middle."""
+    if not mask.any():
+        return 0.0
+    distance = distance_to_edge(mask)
+    ridge = (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8)) - 1e-3) & (distance > 1.5)
+    values = distance[ridge]
+    return 2.0 * float(np.median(values)) if values.size else 2.0
+
+
+def distance_to_edge(mask: BoolMask) -> Plane:
+    """Distance of every road pixel to the nearest pixel that is none; the frame's border is no edge."""
+    distance = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, 5)
+    # Without any edge OpenCV gives its largest number; no road is wider than the picture.
+    return np.asarray(np.minimum(distance, max(mask.shape)), dtype=np.float32)
+
+
+def _outline_tensor(mask: BoolMask) -> tuple[Plane, Plane, Plane]:
+    """Cosine and sine of twice the direction of the outline, times its strength; the strength."""
+    # The road goes on beyond the frame: with replicated borders the frame itself is no edge. Slanted edges bend there.
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _EDGE_SIGMA, borderType=cv2.BORDER_REPLICATE)
+    tensor = _tensor(soft)
+    rim = min(_RIM, min(mask.shape) // 8)
+    for plane in tensor if rim else ():
+        plane[:rim] = plane[-rim:] = 0
+        plane[:, :rim] = plane[:, -rim:] = 0
+    return tensor
+
+
+def _tensor(plane: Plane) -> tuple[Plane, Plane, Plane]:
+    gx = cv2.Sobel(plane, cv2.CV_32F, 1, 0, ksize=3, borderType=cv2.BORDER_REPLICATE)
+    gy = cv2.Sobel(plane, cv2.CV_32F, 0, 1, ksize=3, borderType=cv2.BORDER_REPLICATE)
+    xx, yy = gx * gx, gy * gy
+    # The tangent is the normal (gx, gy) turned by 90 degrees; seen from above, with y upwards, twice its angle is this.
+    return yy - xx, 2.0 * gx * gy, xx + yy
+
+
+def _best_supported(outline: tuple[Plane, Plane, Plane], mask: BoolMask, width: float, light: Plane | None) -> Plane:
+    """Of all directions the one that edges and lines support best, as double-angle field on a coarse grid."""
+    cell = max(round(max(mask.shape) / _SCORE_CELLS), 1)
+    grid = (-(-mask.shape[1] // cell), -(-mask.shape[0] // cell))
+    sources = [outline]
+    if light is not None:
+        core = cv2.erode(mask.view(np.uint8), np.ones((9, 9), np.uint8), borderValue=1).astype(np.float32)
+        cosine, sine, strength = _tensor(cv2.GaussianBlur(light, (5, 5), 1.0))
+        # A line is a line; a brighter one says no more.
+        share = _PAINT * core * np.minimum(strength, np.float32(1.0)) / np.maximum(strength, np.float32(1e-9))
+        sources.append((cosine * share, sine * share, strength * share))
+    votes = np.zeros(_DIRECTIONS * grid[0] * grid[1])
+    place = (np.arange(mask.shape[0]) // cell * grid[0])[:, None] + (np.arange(mask.shape[1]) // cell)[None]
+    for cosine, sine, strength in sources:
+        told = np.flatnonzero(strength > 1e-3)
+        position = np.arctan2(sine.reshape(-1)[told], cosine.reshape(-1)[told]) * (_DIRECTIONS / (2 * np.pi))
+        lower = np.floor(position)
+        share, weight, where = position - lower, strength.reshape(-1)[told], place.reshape(-1)[told]
+        for step, part in ((0, 1 - share), (1, share)):
+            index = ((lower.astype(np.intp) + step) % _DIRECTIONS) * (grid[0] * grid[1]) + where
+            votes += np.bincount(index, weight * part, len(votes))
+    votes = votes.astype(np.float32).reshape(_DIRECTIONS, grid[1], grid[0])
+    support = np.stack([_carry_on(votes[k], np.pi * k / _DIRECTIONS, width / cell) for k in range(_DIRECTIONS)])
+    best = support.argmax(axis=0)
+    r, c = np.indices(best.shape)
+    peak, before, after = (support[(best + step) % _DIRECTIONS, r, c] for step in (0, -1, 1))
+    # A parabola through the best and its neighbours.
+    offset = 0.5 * (before - after) / np.minimum(before - 2 * peak + after, -1e-9)
+    double = (best + np.clip(offset, -0.5, 0.5)) * (2 * np.pi / _DIRECTIONS)
+    return np.asarray(np.dstack([np.cos(double), np.sin(double)]) * peak[..., None], dtype=np.float32)
+
+
+def _carry_on(votes: Plane, angle: float, width: float) -> Plane:
+    """Spread votes along a direction, and a little beside it. `angle` counter-clockwise from the right, as seen."""
+    h, w = votes.shape
+    side = int(np.ceil(np.hypot(h, w))) + 2
+    turn = cv2.getRotationMatrix2D(((w - 1) / 2, (h - 1) / 2), -float(np.degrees(angle)), 1.0)
+    turn[:, 2] += (side - w) / 2, (side - h) / 2
+    turned = cv2.warpAffine(votes, turn, (side, side), flags=cv2.INTER_LINEAR)
+    long, broad = max(_odd(2 * _ALONG * width), 3), max(_odd(2 * _ASIDE * width), 3)
+    spread = cv2.blur(turned, (min(long, 2 * side - 1), min(broad, 2 * side - 1)), borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(cv2.warpAffine(spread, turn, (w, h), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP), np.float32)
+
+
+def _odd(value: float) -> int:
+    return 2 * int(value / 2) + 1

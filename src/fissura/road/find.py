@@ -1,0 +1,183 @@
+"""`find_road`: the road in a frame, its direction, and whether there is one at all.
+
+1. The frame is reduced to 480 cells along its longer side.
+2. A tiny network gives each cell the logit of looking like pavement (`fissura.road.appearance`).
+3. Connected pieces of pavement are judged by their shape (`fissura.road.shape`): roads stay, yards, roofs, water go.
+4. Gravel beside a road is cut off (`fissura.road.shoulder`), holes of vehicles and markings are filled.
+5. The outline gives the direction everywhere (`fissura.road.direction`).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fissura.errors import GeometryError
+from fissura.road.appearance import Plane, chroma, reduce_frame
+from fissura.road.model import Road
+from fissura.road.shape import Pieces, measure_pieces, split_pieces
+from fissura.road.shoulder import cut_flanks
+from fissura.road.weights import load_weights
+from fissura.types import BoolMask, RgbImage
+
+_LEAST_SHARE = 1 / 500
+"""Smaller pieces of pavement than this share of the frame are not looked at."""
+_LEAST_ROAD = 0.025
+"""Less road than this share of the frame is a corner of something, and not worth a look."""
+_CLEAREST = 0.75
+"""At least one piece has to be a road with this probability."""
+_EVERYTHING = 0.985
+"""A piece that leaves less than this of the frame has no outline to judge: a wall, a deck, or too low a flight."""
+_PRIOR_LOGIT = 1.5
+_PRIOR_PIECE = 2.0
+_CLEAR, _KIN, _STRANGE, _BACKING = 2.0, 1.2, 1.5, 1.2
+"""Logit of a clear road; what still counts as its surface, in steps; logits against others and for its kin."""
+_TONE_STEPS = np.array([0.04, 0.25, 0.5])
+
+Floats = npt.NDArray[np.float64]
+
+
+def find_road(rgb: RgbImage, *, prior: Road | None = None) -> Road:
+    """Find the road in a frame.
+
+    Args:
+        rgb: Shape (H, W, 3), uint8, the frame at full resolution; best from 400 pixels upwards.
+        prior: The road of an earlier frame in this frame's coordinates (`Road.moved`); it steadies what is uncertain
+            and hides nothing new.
+    Returns:
+        The road. ``found`` is False where nothing in the frame has the shape and the look of a road.
+    Raises:
+        GeometryError: Not an RGB frame of bytes, or a prior of another size.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or min(rgb.shape[:2]) < 8:
+        raise GeometryError(
+            f"the frame is {rgb.dtype} of shape {rgb.shape}; needed is uint8 of (H, W, 3) from 8 pixels"
+        )
+    size_hw = rgb.shape[0], rgb.shape[1]
+    small = reduce_frame(rgb)
+    colour = chroma(small)
+    logit = load_weights().cell_logit(colour)
+    known = None if prior is None or not prior.found else _on(prior, logit.shape, size_hw)
+    if known is not None:
+        logit = logit + _leaning(known)
+    pieces = candidate_pieces(logit, colour)
+    score = _scores(pieces, logit, colour, known)
+    if len(score) and known is None and pieces.area[0] > _EVERYTHING * logit.size:
+        score[0] = 0.0
+    good = score > 0.5
+    if pieces.area[good].sum() < _LEAST_ROAD * logit.size or score.max() < (_CLEAREST if known is None else 0.5):
+        return Road.none(logit.shape, size_hw, confidence=float(1 - score.max(initial=0.0)))
+    mask = _finished(np.isin(pieces.labels, np.flatnonzero(good) + 1), colour)
+    confidence = float(np.average(score[good], weights=pieces.area[good]))
+    return Road.from_mask(mask, size_hw, confidence=confidence, light=colour[2])
+
+
+def candidate_pieces(logit: Plane, colour: Plane) -> Pieces:
+    """Connected pieces of pavement without what lies along them; those of roads are among them."""
+    pavement = _without_holes(pavement_mask(logit), colour)
+    least = max(int(pavement.size * _LEAST_SHARE), 16)
+    pieces = split_pieces(pavement, least)
+    kept = np.zeros_like(pavement)
+    for k in range(len(pieces.area)):
+        kept |= cut_flanks(pieces.labels == k + 1, colour)
+    return split_pieces(kept, least)
+
+
+def pavement_mask(logit: Plane) -> BoolMask:
+    """Cells that look like pavement, without specks, hair cracks and thin bridges, shape (h, w)."""
+    share = cv2.blur(1.0 / (1.0 + np.exp(-logit)), (3, 3), borderType=cv2.BORDER_REPLICATE)
+    mask = (share > 0.5).view(np.uint8)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _disc(5), borderType=cv2.BORDER_REPLICATE)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(7), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(mask > 0)
+
+
+def _scores(pieces: Pieces, logit: Plane, colour: Plane, known: BoolMask | None) -> Floats:
+    """Probability of each piece to be a road."""
+    raw = load_weights().road_logit(measure_pieces(pieces, logit, colour))
+    if known is not None:
+        share = np.bincount(pieces.labels.reshape(-1), known.reshape(-1), len(pieces.area) + 1)[1:] / pieces.area
+        raw = raw + _PRIOR_PIECE * share
+    if len(raw) > 1:
+        raw = raw + _kinship(raw, pieces, colour)
+    return np.asarray(1.0 / (1.0 + np.exp(-raw)))
+
+
+def _kinship(raw: Floats, pieces: Pieces, colour: Plane) -> Floats:
+    """What pieces say of each other: roads of one frame have one surface.
+
+    Beside a clear road a piece of another surface has to be clearer itself; pieces of one surface back each other.
+    """
+    best = int((pieces.area / (1.0 + np.exp(-raw))).argmax())
+    strange = _strangeness(pieces, colour, best)
+    kin = np.clip(2.0 * (_KIN - strange), 0.0, 1.0)
+    gain = kin * _BACKING if raw[best] > 0 else np.zeros_like(kin)
+    others = (raw > -1.0) & (pieces.area > 0.3 * pieces.area[best]) & (np.arange(len(raw)) != best)
+    gain[best] = _BACKING * float(np.max(kin, where=others, initial=0.0))
+    if raw[best] > _CLEAR:
+        gain = gain - _STRANGE * np.clip(strange - _KIN / 2, 0.0, 1.5)
+    return gain
+
+
+def _strangeness(pieces: Pieces, colour: Plane, best: int) -> Floats:
+    """How far the surface of each piece is from that of the clearest road: warmth, lightness, fine texture."""
+    light = colour[2]
+    fine = cv2.log(cv2.blur(cv2.absdiff(light, cv2.blur(light, (3, 3))), (5, 5)) + np.float32(0.002))
+    planes = np.stack([colour[0] - colour[1], light, fine])[:, ::2, ::2].reshape(3, -1)
+    labels = pieces.labels[::2, ::2].reshape(-1)
+    tones = []
+    for k in range(len(pieces.area)):
+        values = planes[:, labels == k + 1]
+        # Of each surface its sunny part.
+        sunny = values[1] > np.percentile(values[1], 70) - 0.3
+        tones.append(np.median(values[:, sunny], axis=1))
+    away = np.array(tones) - tones[best]
+    # Cooler and darker is the same surface in the shade.
+    away[(away[:, 0] < -0.03) & (away[:, 1] < -0.25)] = 0.0
+    return np.asarray(np.linalg.norm(away / _TONE_STEPS, axis=1))
+
+
+def _on(prior: Road, hw: tuple[int, ...], size_hw: tuple[int, int]) -> BoolMask:
+    if prior.size_hw != size_hw:
+        raise GeometryError(f"the prior is of a frame of {prior.size_hw}, this one is {size_hw}; move it first")
+    if prior.mask.shape == hw:
+        return prior.mask
+    return np.asarray(cv2.resize(prior.mask.view(np.uint8), (hw[1], hw[0]), interpolation=cv2.INTER_NEAREST) > 0)
+
+
+def _leaning(known: BoolMask) -> Plane:
+    """What a prior adds to the logit: for road where it was, against it just beside, nothing where it says nothing."""
+    inside = known.astype(np.float32)
+    beside = cv2.dilate(known.view(np.uint8), _disc(15)).astype(np.float32) - inside
+    return np.asarray(cv2.blur(_PRIOR_LOGIT * (inside - 0.5 * beside), (5, 5)), dtype=np.float32)
+
+
+def _without_holes(mask: BoolMask, colour: Plane) -> BoolMask:
+    """Fill what vehicles, markings, joints and patches cut out of a mask; islands of green stay."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).view(np.uint8), connectivity=4)
+    left, top, width, height, area = stats[1:].T
+    h, w = mask.shape
+    inner = (left > 0) & (top > 0) & (left + width < w) & (top + height < h)
+    # A hole as large as the road is wide, squared, is no vehicle.
+    widest = 2.0 * float(cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, 3).max())
+    small = np.flatnonzero(inner & (area < max(0.5 * widest**2, 60.0))) + 1
+    if count == 1 or not len(small):
+        return mask
+    where = np.flatnonzero(np.isin(labels, small))
+    which = labels.reshape(-1)[where]
+    green = -(colour[0] + colour[1]).reshape(-1)[where]
+    mean = np.bincount(which, green, count) / np.maximum(np.bincount(which, minlength=count), 1)
+    fill = np.zeros(count, np.bool_)
+    fill[small] = mean[small] < 0.3
+    return np.asarray(mask | fill[labels])
+
+
+def _finished(mask: BoolMask, colour: Plane) -> BoolMask:
+    """The road's outline without notches of markings and vehicles."""
+    closed = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, _disc(9), borderType=cv2.BORDER_REPLICATE) > 0
+    return _without_holes(closed, colour)
+
+
+def _disc(side: int) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), dtype=np.uint8)

@@ -1,0 +1,105 @@
+"""`Road`: what `find_road` says of a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fissura.errors import GeometryError
+from fissura.road.direction import direction_at, mean_direction, orientation_field
+from fissura.types import BoolMask, FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Road:
+    """The road in one frame.
+
+    Attributes:
+        mask: Road on a reduced raster, shape (h, w); cell (r, c) covers an equal part of the frame.
+        size_hw: Size of the frame in pixels.
+        direction_deg: Main direction, 0 to 180, counter-clockwise from the picture's right, as seen; 90 is upright.
+            None without a road, or where roads of several directions leave no main one.
+        confidence: 0 to 1.
+        found: False where the frame shows no road; `mask` is then empty.
+    """
+
+    mask: BoolMask
+    size_hw: tuple[int, int]
+    direction_deg: float | None
+    confidence: float
+    found: bool
+
+    @classmethod
+    def from_mask(
+        cls, mask: BoolMask, size_hw: tuple[int, int], *, confidence: float = 1.0, light: FloatArray | None = None
+    ) -> Road:
+        """A road of a given outline, for example drawn by hand or known from a map.
+
+        Args:
+            mask: Shape (h, w), any reduction of the frame down to a few cells.
+            size_hw: Size of the frame.
+            confidence: 0 to 1.
+            light: Log lightness of the frame, shape (h, w): lines on the road then tell its direction where roads meet.
+        Raises:
+            GeometryError: Not a boolean mask of two dimensions, or larger than the frame.
+        """
+        if mask.ndim != 2 or mask.dtype != np.bool_ or min(mask.shape) < 1:
+            raise GeometryError(f"the road mask is {mask.dtype} of shape {mask.shape}; needed is a bool mask (h, w)")
+        if mask.shape[0] > size_hw[0] or mask.shape[1] > size_hw[1]:
+            raise GeometryError(f"the road mask {mask.shape} is larger than the frame {size_hw}; reduce it")
+        field = orientation_field(mask, None if light is None else np.asarray(light, np.float32))
+        direction, agreement = mean_direction(field)
+        known = bool(mask.any()) and agreement > 0.5
+        road = cls(mask, size_hw, direction if known else None, confidence, bool(mask.any()))
+        road.__dict__["_field"] = field
+        return road
+
+    @classmethod
+    def none(cls, mask_hw: tuple[int, int], size_hw: tuple[int, int], *, confidence: float = 1.0) -> Road:
+        """No road in the frame."""
+        return cls(np.zeros(mask_hw, np.bool_), size_hw, None, confidence, False)
+
+    def full_mask(self) -> BoolMask:
+        """The mask at the frame's size, shape (H, W); its outline runs straight between the cells."""
+        height, width = self.size_hw
+        # Single bytes are interpolated in fixed point, which is quick and more than exact enough for half or not.
+        grown = cv2.resize(self.mask.view(np.uint8) * np.uint8(255), (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(grown > 127)
+
+    def direction_at(self, points_rc: FloatArray) -> npt.NDArray[np.float64]:
+        """Direction of the road at points of the frame; follows curves.
+
+        Args:
+            points_rc: Shape (N, 2), pixels of the full frame, pixel centres at integers.
+        Returns:
+            Degrees, 0 to 180, counter-clockwise from the picture's right, as seen. Far from any edge of a road it is
+            the main direction, and NaN without one.
+        """
+        points = np.asarray(points_rc, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise GeometryError(f"points have the shape {points.shape}; needed is (N, 2): row, column")
+        scale = np.array(self.mask.shape) / self.size_hw
+        angles = direction_at(self._field, self.mask.shape, (points + 0.5) * scale - 0.5)
+        return angles if self.direction_deg is None else np.where(np.isnan(angles), self.direction_deg, angles)
+
+    def moved(self, to_frame: FloatArray) -> Road:
+        """The same road in the coordinates of another frame of equal size, as prior of that frame.
+
+        Args:
+            to_frame: Homography 3x3 from this frame's (x, y) pixels to the other's.
+        Returns:
+            The road there; what this frame did not show is no road.
+        """
+        (height, width), (h, w) = self.size_hw, self.mask.shape
+        grow = np.array([[width / w, 0, width / w / 2 - 0.5], [0, height / h, height / h / 2 - 0.5], [0, 0, 1]])
+        cells = np.linalg.inv(grow) @ np.asarray(to_frame, dtype=np.float64) @ grow
+        warped = cv2.warpPerspective(self.mask.view(np.uint8) * np.uint8(255), cells, (w, h), flags=cv2.INTER_LINEAR)
+        return Road.from_mask(np.asarray(warped > 127), self.size_hw, confidence=self.confidence)
+
+    @cached_property
+    def _field(self) -> npt.NDArray[np.float32]:
+        return orientation_field(self.mask)

@@ -1,0 +1,144 @@
+"""What lies along a road and looks nearly like it: footways, gravel shoulders, lay-bys.
+
+The road's own surface is the commonest tone (warmth, lightness) in the inner part of a piece of pavement. Regions of
+another tone are cut off where one of two things holds:
+
+- *flank*: the region lies at the side of the piece, and ends along a sharp line that runs with the road;
+- *gravel*: it is warmer and rougher than the road's surface, about as light, and ends along a sharp line.
+
+Wear, patches, tyre tracks and painted lines are neither: they lie inside, fade out, or are thin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fissura.road.appearance import Plane
+from fissura.road.direction import distance_to_edge, orientation_field, road_width
+from fissura.types import BoolMask
+
+_SHADE = 0.45
+"""Cells darker than the road's lit level by more than this (log) are in shade; their tone says nothing."""
+_LEAST_CELLS = 200
+_INNER = 6
+_EDGE = 4
+"""The outermost cells of a piece mix with what lies beside it."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Tones:
+    """Smoothed planes of a frame, and of one piece its own surface's tone and what departs from it."""
+
+    piece: BoolMask
+    warmth: Plane
+    light: Plane
+    fine: Plane
+    depth: Plane
+    width: float
+    lit: BoolMask
+    surface: tuple[float, float]
+    departure: Plane
+    """0 at the surface's tone, above 1 another tone."""
+
+
+def cut_flanks(piece: BoolMask, colour: Plane) -> BoolMask:
+    """A piece of pavement without footways and gravel at its sides.
+
+    Args:
+        piece: Shape (h, w).
+        colour: From `chroma`, shape (3, h, w).
+    Returns:
+        The piece, or what is left of it.
+    """
+    tones = _measure(piece, colour)
+    if tones is None:
+        return piece
+    other = (piece & tones.lit & (tones.departure > 1)).view(np.uint8)
+    other = cv2.morphologyEx(other, cv2.MORPH_OPEN, _disc(7), borderType=cv2.BORDER_REPLICATE)
+    rest = piece & tones.lit & (other == 0) & (tones.depth > _EDGE)
+    if not rest.any():
+        return piece
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(other, connectivity=4)
+    cut = np.zeros_like(piece)
+    field: Plane | None = None
+    for k in np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] > max(0.01 * piece.sum(), 40)) + 1:
+        if field is None:
+            field = np.asarray(cv2.resize(orientation_field(piece, crossings=False), piece.shape[::-1]), np.float32)
+        part = labels == k
+        if _is_beside(part, tones, rest, field):
+            cut |= part
+    if not cut.any():
+        return piece
+    left = cv2.morphologyEx((piece & ~cut).view(np.uint8), cv2.MORPH_OPEN, _disc(7), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(left > 0)
+
+
+def _measure(piece: BoolMask, colour: Plane) -> _Tones | None:
+    solid = cv2.morphologyEx(piece.view(np.uint8), cv2.MORPH_CLOSE, _disc(9), borderType=cv2.BORDER_REPLICATE) > 0
+    depth, width = distance_to_edge(solid), road_width(solid)
+    inner = piece & (depth > max(_INNER, 0.25 * width))
+    if inner.sum() < _LEAST_CELLS:
+        return None
+    warmth, light = cv2.blur(colour[0] - colour[1], (5, 5)), cv2.blur(colour[2], (5, 5))
+    lit = light > np.percentile(light[inner], 85) - _SHADE
+    w, v = warmth[inner & lit], light[inner & lit]
+    # Deep cells count more: what lies along a road is not in its middle.
+    weight = np.minimum(depth[inner & lit], 0.5 * width)
+    histogram, w_edges, v_edges = np.histogram2d(
+        w, v, bins=[np.arange(-0.4, 0.4, 0.008), np.arange(1.8, 5.8, 0.04)], weights=weight
+    )  # fmt: skip
+    smooth = cv2.GaussianBlur(histogram.astype(np.float32), (0, 0), 1.2)
+    i, j = np.unravel_index(int(smooth.argmax()), smooth.shape)
+    w0, v0 = float(w_edges[i]) + 0.004, float(v_edges[j]) + 0.02
+    near = (np.abs(w - w0) < 0.05) & (np.abs(v - v0) < 0.2)
+    if not near.any():
+        return None
+    w_step = max(2.5 * 1.48 * float(np.median(np.abs(w[near] - w0))), 0.02)
+    v_step = max(3.0 * 1.48 * float(np.median(np.abs(v[near] - v0))), 0.15)
+    departure = np.maximum(np.abs(warmth - w0) / w_step, np.abs(light - v0) / v_step).astype(np.float32)
+    fine = cv2.blur(cv2.absdiff(colour[2], cv2.blur(colour[2], (3, 3))), (5, 5))
+    return _Tones(piece, warmth, light, fine, depth, width, lit, (w0, v0), departure)
+
+
+def _is_beside(part: BoolMask, tones: _Tones, rest: BoolMask, field: Plane) -> bool:
+    core = part & (tones.depth > _EDGE)
+    grown = cv2.dilate(part.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    seam = grown & ~part & tones.piece & (tones.depth > _EDGE)
+    if core.sum() < 20 or seam.sum() < 12:
+        return False
+    contrast = float(np.median(tones.departure[core]) - np.median(tones.departure[rest]))
+    gx = cv2.Sobel(tones.departure, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)[seam]
+    gy = cv2.Sobel(tones.departure, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)[seam]
+    sharp = 5 * float(np.median(np.hypot(gx, gy))) / max(contrast, 0.1)
+    warmer = float(tones.warmth[core].mean()) - tones.surface[0]
+    lighter = float(tones.light[core].mean()) - tones.surface[1]
+    rougher = float(np.log((np.median(tones.fine[core]) + 0.002) / (np.median(tones.fine[rest]) + 0.002)))
+    uneven = float(tones.depth[seam].std() / tones.depth[seam].mean())
+    if sharp < 0.33 or abs(warmer) > 0.25 or not -0.45 <= lighter <= 0.7 or uneven > 0.68:
+        return False
+    if 0.03 <= warmer and 0.15 <= rougher <= 1.2 and -0.15 <= lighter <= 0.25 and core.sum() > 300:
+        return True
+    ring = (cv2.dilate(part.view(np.uint8), _disc(5)) > 0) & ~part
+    outside = float((ring & ~tones.piece).sum()) / max(float(ring.sum()), 1.0)
+    reach = float(tones.depth[seam].mean()) / tones.width
+    painted = rougher > 1.1 and (reach < 0.115 or warmer < 0.06 or rougher > 1.8)
+    return outside >= 0.33 and sharp >= 0.4 and uneven < 0.6 and not painted and _runs_along(part, seam, field) >= 0.5
+
+
+def _runs_along(part: BoolMask, seam: BoolMask, field: Plane) -> float:
+    """How well a seam runs with the road: 1 along it, -1 across."""
+    soft = cv2.GaussianBlur(part.astype(np.float32), (0, 0), 2)
+    gx = cv2.Sobel(soft, cv2.CV_32F, 1, 0)[seam]
+    gy = cv2.Sobel(soft, cv2.CV_32F, 0, 1)[seam]
+    double = np.column_stack([gy * gy - gx * gx, 2 * gx * gy])
+    road = field[seam]
+    road = road / np.maximum(np.linalg.norm(road, axis=1, keepdims=True), 1e-9)
+    return float((double * road).sum() / max(float(np.linalg.norm(double, axis=1).sum()), 1e-9))
+
+
+def _disc(side: int) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), dtype=np.uint8)

@@ -1,0 +1,97 @@
+"""The mosaic of a flight: all it saw at a glance, the road it looked at in detail, the cracks on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from fissura.geo.scale import GroundScale
+from fissura.imaging.crack_overlay import OverlayArea, OverlayLine, draw_crack_overlay
+from fissura.measure.measuring import width_per_px
+from fissura.measure.model import Crack
+from fissura.survey.backdrop import REDUCTION, Backdrop
+from fissura.survey.ground import TILE_PX, GroundCanvas
+from fissura.survey.merged import MergedGround
+from fissura.types import RgbImage
+
+MOST_SIDE_PX = 9000
+"""Longer side of a mosaic."""
+
+
+def draw_mosaic(
+    canvas: GroundCanvas, backdrop: Backdrop, ground: MergedGround, *, caption: str
+) -> tuple[RgbImage, int]:
+    """Draw a mosaic with its cracks.
+
+    Args:
+        canvas: Road in full detail.
+        backdrop: Everything else.
+        ground: Cracks, and where their pixels begin.
+        caption: For the legend.
+    Returns:
+        The picture, and how many ground pixels one of its pixels stands for.
+    """
+    top, left = ground.origin_rc
+    height, width = ground.measurement.graph.size_hw
+    factor = max(1, -(-max(height, width) // MOST_SIDE_PX))
+    rgb = paint_mosaic(canvas, backdrop, (top, left), (height, width), factor)
+    found, scale = ground.measurement, ground.measurement.scale
+    lines = []
+    unit = "px" if scale is None else "mm"
+    for crack, i in zip(found.cracks, found.order, strict=True):
+        branch, measured = found.graph.branches[i], found.widths.branches[i]
+        points = (branch.points_rc + 0.5) / factor - 0.5
+        lines.append(OverlayLine(
+            points, measured.width_px / factor, measured.width_px * width_per_px(branch.points_rc, scale),
+            label=f"#{crack.id}  {_in_words(crack)} {unit}",
+            bridged=branch.bridged,
+        ))  # fmt: skip
+    areas = [
+        OverlayArea(
+            (a.outline_rc + 0.5) / factor - 0.5, f"alligator {a.area:.2g} {'m²' if scale is not None else 'px²'}"
+        )
+        for a in found.areas
+    ]
+    small = None if scale is None else _reduced_scale(scale, factor)
+    return draw_crack_overlay(rgb, lines, areas, scale=small, caption=caption), factor
+
+
+def paint_mosaic(
+    canvas: GroundCanvas, backdrop: Backdrop, origin_rc: tuple[int, int], size_hw: tuple[int, int], factor: int
+) -> RgbImage:
+    """The mosaic without cracks, shape (ceil(h / factor), ceil(w / factor), 3); white where nothing was seen."""
+    top, left = origin_rc
+    height, width = -(-size_hw[0] // factor), -(-size_hw[1] // factor)
+    out = np.full((height, width, 3), 255, np.uint8)
+    step = -(-TILE_PX * 4 // (factor * REDUCTION)) * REDUCTION  # mosaic rows at a time: memory stays small
+    for row in range(0, height, step):
+        rows = min(step, height - row)
+        g0, g1 = top + row * factor, top + (row + rows) * factor
+        a0, a1 = (g0 // REDUCTION - 1) * REDUCTION, (-(-g1 // REDUCTION) + 1) * REDUCTION
+        b0, b1 = (left // REDUCTION - 1) * REDUCTION, (-(-(left + width * factor) // REDUCTION) + 1) * REDUCTION
+        small = backdrop.read(a0, b0, a1, b1)
+        matrix = np.array([
+            [factor / REDUCTION, 0, (left - b0) / REDUCTION], [0, factor / REDUCTION, (g0 - a0) / REDUCTION],
+        ], np.float64)  # fmt: skip
+        band = cv2.warpAffine(small, matrix, (width, rows), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        # Where the backdrop ends, its pixels are mixed with nothing: they stay white.
+        shown = np.where(small.any(axis=2), 255, 0).astype(np.uint8)
+        whole = cv2.warpAffine(shown, matrix, (width, rows), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP) == 255
+        window = canvas.read(slice(g0, g1), slice(left, left + width * factor))
+        detail = cv2.resize(window.rgb, (width, rows), interpolation=cv2.INTER_AREA)
+        covered = cv2.resize(window.seen.astype(np.float32), (width, rows), interpolation=cv2.INTER_AREA) > 0.999
+        band = np.where(covered[:, :, None], detail, band)
+        out[row : row + rows] = np.where((whole | covered)[:, :, None], band, 255)
+    return out
+
+
+def _in_words(crack: Crack) -> str:
+    """Mean width; a sign before it says that it is too narrow to be seen."""
+    return f"{'<' if crack.below_gsd else ''}{crack.width_mean:.{1 if crack.width_mean < 20 else 0}f}"
+
+
+def _reduced_scale(scale: GroundScale, factor: int) -> GroundScale:
+    grow = np.array([[factor, 0, (factor - 1) / 2], [0, factor, (factor - 1) / 2], [0, 0, 1.0]])
+    return replace(scale, matrix=scale.matrix @ grow)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from fissura.errors import GeometryError
+from fissura.road import Road, find_road
+from fissura.synth.aerial import AerialCamera, AerialView, WorldOptions, make_world, render_view
+
+SIZE_HW = (540, 960)
+
+
+def view(seed: int, *, height_m: float = 30.0, yaw_deg: float = 20.0, **options) -> AerialView:
+    options = {"trees": 0.1, "houses": 0.0, "crack_density": 0.0, "surface": "asphalt_light"} | options
+    world = make_world(seed, WorldOptions(**options))
+    camera = AerialCamera(60.0, 60.0, height_m, yaw_deg=yaw_deg, focal_px=700.0, image_hw=SIZE_HW)
+    return render_view(world, camera, seed)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def off(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.abs((a - b + 90) % 180 - 90)
+
+
+@pytest.mark.parametrize(
+    ("seed", "options"),
+    [
+        (1, {"kind": "straight"}),
+        (2, {"kind": "curved", "vehicles": 3.0}),
+        (3, {"kind": "dual", "surface": "asphalt_dark"}),
+        (4, {"kind": "junction_x", "height_m": 45.0}),
+    ],
+)
+def test_outline_and_direction_of_roads(seed: int, options: dict) -> None:
+    scene = view(seed, **options)
+    road = find_road(scene.rgb)
+    assert road.found and 0.5 < road.confidence <= 1
+    assert max(road.mask.shape) <= 480
+    assert iou(road.full_mask(), scene.road) > 0.9
+    points = np.argwhere(scene.road & road.full_mask())[::997]
+    error = off(road.direction_at(points), scene.road_tangent_deg(points))
+    assert np.median(error) < (3.0 if options["kind"] == "junction_x" else 1.5)
+    if options["kind"] == "straight":
+        assert off(np.array([road.direction_deg]), scene.road_tangent_deg(points[:1]))[0] < 1.0
+
+
+def test_full_resolution_and_reduced_frame_agree() -> None:
+    scene = view(1)
+    large = cv2.resize(scene.rgb, (3840, 2160), interpolation=cv2.INTER_CUBIC)
+    assert iou(find_road(large).mask, find_road(scene.rgb).mask) > 0.97
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_land_without_a_road_is_recognised(seed: int) -> None:
+    road = find_road(view(seed, kind="none", trees=0.4).rgb)
+    assert not road.found
+    assert road.direction_deg is None
+    assert not road.full_mask().any()
+
+
+def test_walls_and_flat_colours_are_no_road() -> None:
+    rng = np.random.default_rng(0)
+    wall = np.clip(150 + 12 * rng.standard_normal((270, 480, 1)) + np.zeros(3), 0, 255).astype(np.uint8)
+    for frame in (wall, np.full((100, 100, 3), 128, np.uint8), np.zeros((9, 2000, 3), np.uint8)):
+        assert not find_road(frame).found
+
+
+def test_a_prior_keeps_a_road_that_is_hard_to_see() -> None:
+    scene = view(1)
+    road = find_road(scene.rgb)
+    # Haze: little is left of colour and contrast.
+    haze = np.clip(0.25 * scene.rgb + 0.75 * scene.rgb.mean(axis=(0, 1)), 0, 255).astype(np.uint8)
+    alone, with_prior = find_road(haze), find_road(haze, prior=road)
+    assert with_prior.found
+    assert iou(with_prior.full_mask(), scene.road) >= (iou(alone.full_mask(), scene.road) if alone.found else 0.0)
+    assert iou(find_road(scene.rgb, prior=road).mask, road.mask) > 0.95
+
+
+def test_a_road_moves_with_the_camera() -> None:
+    mask = np.zeros((135, 240), np.bool_)
+    mask[:, 100:140] = True
+    road = Road.from_mask(mask, SIZE_HW)
+    moved = road.moved(np.array([[1.0, 0, 80], [0, 1, 0], [0, 0, 1]]))
+    assert moved.mask[:, 120:160].all() and not moved.mask[:, :119].any()
+    turned = road.moved(np.vstack([cv2.getRotationMatrix2D((479.5, 269.5), 30, 1.0), [0, 0, 1]]))
+    assert off(np.array([turned.direction_deg]), np.array([120.0]))[0] < 1.0
+
+
+def test_full_mask_keeps_straight_outlines() -> None:
+    mask = np.zeros((135, 240), np.bool_)
+    mask[:, 100:140] = True
+    full = Road.from_mask(mask, SIZE_HW).full_mask()
+    assert full.shape == SIZE_HW
+    assert full[:, 400:560].all() and full.sum() == 540 * 160
+
+
+@pytest.mark.parametrize("frame", [np.zeros((4, 4, 3), np.uint8), np.zeros((90, 90), np.uint8), np.zeros((90, 90, 3))])
+def test_what_is_no_frame_says_so(frame: np.ndarray) -> None:
+    with pytest.raises(GeometryError, match="uint8"):
+        find_road(frame)
+
+
+def test_priors_and_masks_of_other_sizes_say_so() -> None:
+    with pytest.raises(GeometryError, match="move it"):
+        find_road(np.zeros((90, 90, 3), np.uint8), prior=Road.from_mask(np.ones((9, 9), np.bool_), (80, 80)))
+    with pytest.raises(GeometryError, match="reduce"):
+        Road.from_mask(np.ones((100, 100), np.bool_), (50, 50))
+    with pytest.raises(GeometryError, match="bool"):
+        Road.from_mask(np.ones((10, 10)), (50, 50))
+    with pytest.raises(GeometryError, match="row, column"):
+        Road.from_mask(np.ones((10, 10), np.bool_), (50, 50)).direction_at(np.zeros(2))

@@ -1,0 +1,146 @@
+"""A whole pass over a drawn flight: dark lines on a ground of noise, a network that calls dark pixels cracks."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fissura.infer import Segmenter
+from fissura.spec import ModelCard
+from fissura.survey.backdrop import Backdrop
+from fissura.survey.flight import FlightResult, fly
+from fissura.survey.ground import GroundCanvas
+from fissura.survey.looking import GroundLooker
+from fissura.survey.merged import chart_bounds, measure_ground
+from fissura.survey.placing import TrackPoint, place_ground
+from fissura.survey.pose import FramePose, Lens
+from support.tiny_model import make_tiny_onnx
+
+LENS = Lens(520.0, (360, 640))
+ORIGIN = np.array([[1, 0, 500], [0, 1, 400], [0, 0, 1.0]])
+
+
+class DarkBackend:
+    """Crack where the picture is dark."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self.card, self.description = card, "dark"
+
+    def predict_tiles(self, tiles: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for tile in tiles:
+            yield np.clip((70.0 - tile.mean(axis=2)) / 20.0 + 0.5, 0, 1).astype(np.float32)
+
+
+@dataclass
+class DrawnFrame:
+    """A frame of the drawn flight."""
+
+    index: int
+    time_s: float
+    picture: np.ndarray
+    damaged: bool = False
+
+    def rgb(self) -> np.ndarray:
+        """The picture."""
+        return np.repeat(self.picture[:, :, None], 3, axis=2)
+
+    def luma(self) -> np.ndarray:
+        """Its brightness."""
+        return self.picture
+
+    def reduced(self, factor: int) -> np.ndarray:
+        """Its brightness, reduced."""
+        h, w = self.picture.shape
+        return np.asarray(cv2.resize(self.picture, (w // factor, h // factor), interpolation=cv2.INTER_AREA))
+
+
+@pytest.fixture(scope="module")
+def ground() -> np.ndarray:
+    rng = np.random.default_rng(4)
+    image = np.full((1200, 2600), 150, np.float32)
+    for side, strength in ((2, 12), (7, 12), (30, 14)):
+        noise = np.clip(rng.standard_normal((1200 // side + 2, 2600 // side + 2)), -2, 2).astype(np.float32)
+        image += strength * cv2.resize(noise, (2600, 1200), interpolation=cv2.INTER_LINEAR)
+    cv2.line(image, (300, 330), (1900, 380), 20.0, 5, cv2.LINE_AA)
+    cv2.line(image, (900, 250), (960, 560), 20.0, 3, cv2.LINE_AA)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def see(ground: np.ndarray, k: int, pose: FramePose, *, blur: int = 0) -> DrawnFrame:
+    h, w = LENS.size_hw
+    matrix, flags = ORIGIN @ pose.ground_from_frame(LENS), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    view = cv2.warpPerspective(ground, matrix, (w, h), flags=flags)
+    if blur:
+        view = cv2.blur(view, (blur, blur))
+    return DrawnFrame(k, k / 10, np.asarray(view, np.uint8))
+
+
+@pytest.fixture
+def looker(tmp_path: Path) -> GroundLooker:
+    segmenter = Segmenter(DarkBackend(make_tiny_onnx(tmp_path / "tiny.onnx")))
+    return GroundLooker(GroundCanvas(tmp_path / "ground"), segmenter, LENS, whole_frame=True, backdrop=Backdrop(LENS))
+
+
+def length_of(looker: GroundLooker, result: FlightResult) -> float:
+    bounds = chart_bounds(result.looked, 0, LENS)
+    assert bounds is not None
+    top, left, bottom, right = bounds
+    place = place_ground([TrackPoint((0.0, 0.0), 0.0)], LENS.focal_px)
+    found = measure_ground(
+        looker.canvas, result.looked, 0, LENS, place, origin_rc=(top, left), size_hw=(bottom - top, right - left),
+        threshold=0.5,
+    )  # fmt: skip
+    return found.measurement.length
+
+
+def test_each_crack_is_counted_once_though_many_frames_show_it(ground: np.ndarray, looker: GroundLooker) -> None:
+    frames = [see(ground, k, FramePose(6.0 * k, 10.0 * np.sin(k / 9), 0.05 * np.sin(k / 11))) for k in range(150)]
+    result = fly(frames, looker)
+    assert result.error is None
+    assert all(r.pose is not None for r in result.registered)
+    # Both lines from end to end, as far as the frames show them: each once.
+    shown = np.hypot(150 * 6 + 640 / 2 - (300 - 500), 50 * 0.76)
+    assert length_of(looker, result) == pytest.approx(shown + np.hypot(60, 310), rel=0.02)
+    # Few frames do: a new one only where a good part of it is new.
+    assert 3 <= len(result.looked) <= 9
+    step = looker.segmenter.card.tile - looker.segmenter.card.overlap
+    assert sum(f.look.slices for f in result.looked) < 1.5 * (150 * 6 + 640) * (360 + 20) / step**2
+
+
+def test_blurred_frames_are_passed_over_but_their_ground_is_not_lost(ground: np.ndarray, looker: GroundLooker) -> None:
+    frames = [see(ground, k, FramePose(6.0 * k), blur=9 if 35 <= k < 48 else 0) for k in range(120)]
+    result = fly(frames, looker)
+    assert not any(35 <= looked.index < 48 for looked in result.looked)
+    assert result.blurred > 0
+    window = looker.canvas.read(slice(-150, 150), slice(-300, 120 * 6 + 290))
+    assert window.seen.mean() > 0.995
+
+
+def test_coming_closer_replaces_what_was_seen_from_afar(ground: np.ndarray, looker: GroundLooker) -> None:
+    high = [see(ground, k, FramePose(3.0 * k, 0.0, 0.0, np.log(1.6))) for k in range(15)]
+    down = [see(ground, 15 + k, FramePose(45.0, 0.0, 0.0, np.log(1.6) * (1 - k / 15))) for k in range(16)]
+    result = fly([*high, *down], looker)
+    assert result.error is None
+    assert len(result.looked) >= 2
+    assert result.looked[-1].look.new_px > 0.3 * 360 * 640
+
+
+def test_an_error_while_reading_keeps_what_was_seen(ground: np.ndarray, looker: GroundLooker) -> None:
+    def frames() -> Iterator[DrawnFrame]:
+        for k in range(40):
+            yield see(ground, k, FramePose(6.0 * k))
+        raise OSError("the card was pulled out")
+
+    result = fly(frames(), looker)
+    assert isinstance(result.error, OSError)
+    assert result.frames == 40 and result.looked
+    assert length_of(looker, result) > 300
+
+
+def test_the_pass_can_be_stopped(ground: np.ndarray, looker: GroundLooker) -> None:
+    frames = (see(ground, k, FramePose(6.0 * k)) for k in range(100))
+    result = fly(frames, looker, stop=lambda result: result.frames >= 20)
+    assert result.frames == 20 and result.error is None
