@@ -48,9 +48,9 @@ def speed_text(result: dict[str, Any]) -> str:
     stages = sorted(s["stages_s"].items(), key=lambda item: -item[1])
     parts = [
         f"A flight of {clip['seconds']:.0f} s at 3840×2160, {clip['fps']:.0f} frames/s, {clip['mbit_s']:.0f} Mbit/s "
-        f"({clip['codec']}): {s['flight_s']:.1f} s, decoding included, and {s['process_s']:.1f} s with start, measuring "
-        f"and writing; {s['looks']} looks, {s['slices']} slices; {100 * (s['road_covered'] or 0):.2f} % of the road's area "
-        f"segmented; peak {s['peak_mb']} MB.",
+        f"({clip['codec']}): {s['flight_s']:.1f} s, decoding included, and {s['process_s']:.1f} s with start, "
+        f"measuring and writing; {s['looks']} looks, {s['slices']} slices; {100 * (s['road_covered'] or 0):.2f} % of "
+        f"the road's area segmented; peak {s['peak_mb']} MB.",
         "",
         "| stage (they overlap) | s |",
         "|---|---:|",
@@ -110,6 +110,10 @@ def anchors_text(result: dict[str, Any]) -> str:
 
 def main() -> None:
     blocks = [text(found) for name, text in PARTS if (found := read(name)) is not None]
+    if (speed := read("flight_speed")) is not None:
+        readme = ROOT / "README.md"
+        text = f"A drone video: {speed_text(speed).splitlines()[0]} Measured {origin(speed)}; `benchmarks/flight_speed.py`."
+        readme.write_text(replace_block(readme.read_text(encoding="utf-8"), "survey", text), encoding="utf-8")
     path = ROOT / "docs" / "SURVEYING.md"
     path.write_text(replace_block(path.read_text(encoding="utf-8"), "survey", "\n\n".join(blocks)), encoding="utf-8")
 

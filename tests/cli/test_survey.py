@@ -144,7 +144,8 @@ def test_road_writes_masks_overlays_and_directions(film, tmp_path):
 
 def test_road_of_a_picture_without_one_says_so(tmp_path):
     rng = np.random.default_rng(0)
-    grass = cv2.GaussianBlur(rng.normal(0, 60, (480, 640, 3)).astype(np.float32), (0, 0), 2) + (60, 110, 50)
+    grass = cv2.GaussianBlur(rng.normal(0, 60, (480, 640, 3)).astype(np.float32), (0, 0), 2)
+    grass += np.array([60, 110, 50], np.float32)
     Image.fromarray(np.clip(grass, 0, 255).astype(np.uint8)).save(tmp_path / "grass.png")
     result = fissura("road", tmp_path / "grass.png", tmp_path / "missing.jpg", "--out", tmp_path / "road")
     assert result.exit_code == 1 and "missing.jpg" in result.output
