@@ -112,7 +112,8 @@ def main() -> None:
     blocks = [text(found) for name, text in PARTS if (found := read(name)) is not None]
     if (speed := read("flight_speed")) is not None:
         readme = ROOT / "README.md"
-        text = f"A drone video: {speed_text(speed).splitlines()[0]} Measured {origin(speed)}; `benchmarks/flight_speed.py`."
+        first = speed_text(speed).splitlines()[0]
+        text = f"A drone video: {first} Measured {origin(speed)}; `benchmarks/flight_speed.py`."
         readme.write_text(replace_block(readme.read_text(encoding="utf-8"), "survey", text), encoding="utf-8")
     path = ROOT / "docs" / "SURVEYING.md"
     path.write_text(replace_block(path.read_text(encoding="utf-8"), "survey", "\n\n".join(blocks)), encoding="utf-8")
