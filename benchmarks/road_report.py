@@ -34,8 +34,8 @@ from fissura.synth.aerial import AerialCamera, AerialView, WorldOptions, make_wo
 
 OUTLINES = Path(__file__).resolve().parent / "outlines" / "brighton_beach.json"
 SCENE_HW = (1080, 1920)
-FIRST_SEED = 700_000
-"""Far from the seeds of benchmarks/road_train.py."""
+FIRST_SEED = 900_000
+"""Far from the seeds of benchmarks/road_train.py, and from 700_000 to 700_199, whose failures were looked at."""
 CROSSING_M = 8.0
 
 

@@ -11,6 +11,7 @@ Wear, patches, tyre tracks and painted lines are neither: they lie inside, fade 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -22,7 +23,7 @@ from fissura.road.direction import distance_to_edge, orientation_field, road_wid
 from fissura.types import BoolMask
 
 _SHADE = 0.45
-"""Cells darker than the road's lit level by more than this (log) are in shade; their tone says nothing."""
+"""Cells darker than the road's surface by more than this (log) are in shade; their tone says nothing."""
 _LEAST_CELLS = 200
 _INNER = 6
 _EDGE = 4
@@ -60,21 +61,33 @@ def cut_flanks(piece: BoolMask, colour: Plane) -> BoolMask:
     other = (piece & tones.lit & (tones.departure > 1)).view(np.uint8)
     other = cv2.morphologyEx(other, cv2.MORPH_OPEN, _disc(7), borderType=cv2.BORDER_REPLICATE)
     rest = piece & tones.lit & (other == 0) & (tones.depth > _EDGE)
-    if not rest.any():
+    if not rest.any() or not other.any():
         return piece
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(other, connectivity=4)
+    field = np.asarray(cv2.resize(orientation_field(piece, crossings=False), piece.shape[::-1]), np.float32)
     cut = np.zeros_like(piece)
-    field: Plane | None = None
-    for k in np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] > max(0.01 * piece.sum(), 40)) + 1:
-        if field is None:
-            field = np.asarray(cv2.resize(orientation_field(piece, crossings=False), piece.shape[::-1]), np.float32)
-        part = labels == k
+    least = max(0.01 * piece.sum(), 40)
+    for part in _parts(other, least):
         if _is_beside(part, tones, rest, field):
             cut |= part
+            continue
+        # A strip of quite another tone may hang together with worn spots of the road.
+        level = float(np.median(tones.departure[part]))
+        if level > 2:
+            clearer = (part & (tones.departure > 0.55 * level)).view(np.uint8)
+            for core in _parts(cv2.morphologyEx(clearer, cv2.MORPH_OPEN, _disc(7)), least):
+                if _is_beside(core, tones, rest, field):
+                    cut |= core
     if not cut.any():
         return piece
     left = cv2.morphologyEx((piece & ~cut).view(np.uint8), cv2.MORPH_OPEN, _disc(7), borderType=cv2.BORDER_REPLICATE)
     return np.asarray(left > 0)
+
+
+def _parts(mask: npt.NDArray[np.uint8], least: float) -> Iterator[BoolMask]:
+    """Connected parts of more than `least` cells."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    for k in np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] > least) + 1:
+        yield labels == k
 
 
 def _measure(piece: BoolMask, colour: Plane) -> _Tones | None:
@@ -84,16 +97,15 @@ def _measure(piece: BoolMask, colour: Plane) -> _Tones | None:
     if inner.sum() < _LEAST_CELLS:
         return None
     warmth, light = cv2.blur(colour[0] - colour[1], (5, 5)), cv2.blur(colour[2], (5, 5))
-    lit = light > np.percentile(light[inner], 85) - _SHADE
-    w, v = warmth[inner & lit], light[inner & lit]
+    w, v = warmth[inner], light[inner]
     # Deep cells count more: what lies along a road is not in its middle.
-    weight = np.minimum(depth[inner & lit], 0.5 * width)
-    histogram, w_edges, v_edges = np.histogram2d(
-        w, v, bins=[np.arange(-0.4, 0.4, 0.008), np.arange(1.8, 5.8, 0.04)], weights=weight
-    )  # fmt: skip
+    weight = np.minimum(depth[inner], 0.5 * width)
+    bins = [np.arange(-0.6, 0.6, 0.008), np.arange(1.8, 5.8, 0.04)]
+    histogram, w_edges, v_edges = np.histogram2d(w, v, bins=bins, weights=weight)
     smooth = cv2.GaussianBlur(histogram.astype(np.float32), (0, 0), 1.2)
     i, j = np.unravel_index(int(smooth.argmax()), smooth.shape)
     w0, v0 = float(w_edges[i]) + 0.004, float(v_edges[j]) + 0.02
+    lit = light > v0 - _SHADE
     near = (np.abs(w - w0) < 0.05) & (np.abs(v - v0) < 0.2)
     if not near.any():
         return None
@@ -118,14 +130,14 @@ def _is_beside(part: BoolMask, tones: _Tones, rest: BoolMask, field: Plane) -> b
     lighter = float(tones.light[core].mean()) - tones.surface[1]
     rougher = float(np.log((np.median(tones.fine[core]) + 0.002) / (np.median(tones.fine[rest]) + 0.002)))
     uneven = float(tones.depth[seam].std() / tones.depth[seam].mean())
-    if sharp < 0.33 or abs(warmer) > 0.25 or not -0.45 <= lighter <= 0.7 or uneven > 0.68:
+    if sharp < 0.33 or abs(warmer) > 0.25 or not -0.45 <= lighter <= 1.4 or uneven > 0.68:
         return False
     if 0.03 <= warmer and 0.15 <= rougher <= 1.2 and -0.15 <= lighter <= 0.25 and core.sum() > 300:
         return True
     ring = (cv2.dilate(part.view(np.uint8), _disc(5)) > 0) & ~part
     outside = float((ring & ~tones.piece).sum()) / max(float(ring.sum()), 1.0)
     reach = float(tones.depth[seam].mean()) / tones.width
-    painted = rougher > 1.1 and (reach < 0.115 or warmer < 0.06 or rougher > 1.8)
+    painted = rougher > 1.1 and (reach < 0.115 or warmer < 0.05 or rougher > 1.8)
     return outside >= 0.33 and sharp >= 0.4 and uneven < 0.6 and not painted and _runs_along(part, seam, field) >= 0.5
 
 
