@@ -2,8 +2,9 @@
 
 A sweep follows each road. At every step it takes the direction of the road there, gathers the uncovered cells of the
 next band across it, and covers them with as few squares side by side as fit; the next band begins at the first cell
-that is still uncovered, so that curves, widenings and junctions leave no gap. Sweeps from either end are pruned of
-squares whose cells others cover, and the smaller plan wins.
+that is still uncovered, so that curves, widenings and junctions leave no gap. Squares of a band that touch form a run:
+a cell across the line between two of them is covered by both together. Sweeps from either end are pruned of squares
+whose cells others cover, and the smaller plan wins.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Square:
 
 
 def cover_cells(canvas: Canvas, side: float) -> list[Square]:
-    """Squares of a side that together hold every cell of the canvas, each cell as a whole in one of them.
+    """Squares of a side that together hold every cell of the canvas.
 
     Args:
         canvas: The cells and the direction of the road at each.
@@ -44,13 +45,17 @@ def cover_cells(canvas: Canvas, side: float) -> list[Square]:
     return min(plans, key=len)
 
 
-def held(canvas: Canvas, square: Square) -> Indices:
-    """The cells that lie in a square as a whole."""
-    reach = square.side / 2 * _GRACE - canvas.half_along(square.up)
-    window = _window(canvas, square.y, 1.5 * reach)
-    offset = canvas.centres[window] - (square.x, square.y)
-    along, across = offset @ square.up, offset @ (-square.up[1], square.up[0])
-    return np.asarray(np.flatnonzero((np.abs(along) <= reach) & (np.abs(across) <= reach)) + window.start)
+def _held(canvas: Canvas, run: list[Square]) -> Indices:
+    """The cells that lie as a whole in the rectangle of a run of squares side by side."""
+    first, last = run[0], run[-1]
+    x, y = (first.x + last.x) / 2, (first.y + last.y) / 2
+    half = canvas.half_along(first.up)
+    along_reach = first.side / 2 * _GRACE - half
+    across_reach = along_reach + float(np.hypot(last.x - first.x, last.y - first.y)) / 2
+    window = _window(canvas, y, along_reach + across_reach)
+    offset = canvas.centres[window] - (x, y)
+    along, across = offset @ first.up, offset @ (-first.up[1], first.up[0])
+    return np.asarray(np.flatnonzero((np.abs(along) <= along_reach) & (np.abs(across) <= across_reach)) + window.start)
 
 
 def _window(canvas: Canvas, y: float, reach: float) -> slice:
@@ -66,8 +71,8 @@ class _Sweep:
         self._canvas, self._side = canvas, side
         self._left = np.ones(len(canvas.centres), np.bool_)
 
-    def run(self, *, backwards: bool) -> list[Square]:
-        squares: list[Square] = []
+    def run(self, *, backwards: bool) -> list[list[Square]]:
+        runs: list[list[Square]] = []
         last: Floats | None = None
         up = np.array([0.0, -1.0])
         while self._left.any():
@@ -76,11 +81,11 @@ class _Sweep:
                 anchor, up = self._outermost(backwards)
             band, up = self._band(anchor, up)
             row = self._columns(band, up)
-            for square in row:
-                self._left[held(self._canvas, square)] = False
-            squares += row
-            last = np.array([[square.x, square.y] for square in row]).mean(axis=0)
-        return squares
+            for squares in row:
+                self._left[_held(self._canvas, squares)] = False
+            runs += row
+            last = np.array([[square.x, square.y] for squares in row for square in squares]).mean(axis=0)
+        return runs
 
     def _outermost(self, backwards: bool) -> tuple[int, Floats]:
         """The outermost uncovered cell along the direction of the road there, and the way inwards."""
@@ -129,14 +134,14 @@ class _Sweep:
             up = mean / np.linalg.norm(mean)
         raise AssertionError
 
-    def _columns(self, band: Indices, up: Floats) -> list[Square]:
-        """Squares side by side over a band: as few as can be, runs of them spread evenly over what they cover."""
+    def _columns(self, band: Indices, up: Floats) -> list[list[Square]]:
+        """Runs of squares side by side over a band: as few as can be, spread evenly over what they cover."""
         side, reach = self._side * _GRACE, self._canvas.half_along(up)
         right = np.array([-up[1], up[0]])
         along = self._canvas.centres[band] @ up
         middle = 0.5 * (along.min() + along.max())
         across = np.sort(self._canvas.centres[band] @ right)
-        squares = []
+        runs = []
         while len(across):
             low, count = across[0] - reach, 1
             while True:
@@ -146,11 +151,11 @@ class _Sweep:
                     break
                 count += 1
             high = across[inside][-1] + reach
-            for start in np.linspace(low, high - self._side, count) if count > 1 else [(low + high - self._side) / 2]:
-                x, y = right * (start + self._side / 2) + up * middle
-                squares.append(Square(float(x), float(y), (float(up[0]), float(up[1])), self._side))
+            starts = np.linspace(low, high - self._side, count) if count > 1 else [(low + high - self._side) / 2]
+            places = [right * (start + self._side / 2) + up * middle for start in starts]
+            runs.append([Square(float(x), float(y), (float(up[0]), float(up[1])), self._side) for x, y in places])
             across = rest
-        return squares
+        return runs
 
 
 def _turned(up: Floats, like: Floats) -> Floats:
@@ -166,15 +171,27 @@ def _hanging_together(across: Floats, member: npt.NDArray[np.bool_], gap: float)
     return np.asarray(groups == groups[member][0])
 
 
-def _prune(canvas: Canvas, squares: list[Square]) -> list[Square]:
+def _prune(canvas: Canvas, runs: list[list[Square]]) -> list[Square]:
     """Drop squares all of whose cells others hold, those that help least first."""
-    holds = [held(canvas, square) for square in squares]
+    squares = [square for run in runs for square in run]
+    holds = [_held(canvas, [square]) for square in squares]
     count = np.zeros(len(canvas.centres), np.intp)
     for cells in holds:
         count[cells] += 1
+    # Cells across the line between two squares of a run need both of them.
+    shared: list[list[Indices]] = [[] for _ in squares]
+    first = 0
+    for run in runs:
+        for k in range(first, first + len(run) - 1):
+            pair = _held(canvas, squares[k : k + 2])
+            between = pair[~np.isin(pair, np.concatenate(holds[k : k + 2]))]
+            shared[k].append(between)
+            shared[k + 1].append(between)
+        first += len(run)
     kept = []
     for k in sorted(range(len(squares)), key=lambda k: len(holds[k])):
-        if len(holds[k]) and (count[holds[k]] == 1).any():
+        alone = len(holds[k]) and (count[holds[k]] == 1).any()
+        if alone or any((count[cells] == 0).any() for cells in shared[k]):
             kept.append(k)
         else:
             count[holds[k]] -= 1
