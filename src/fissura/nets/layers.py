@@ -10,6 +10,7 @@ Two rules hold in every network that is built from here:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -123,7 +124,7 @@ def he_init(net: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-class SegmentationNet(nn.Module):
+class SegmentationNet(nn.Module, ABC):
     """A network whose body works at a multiple of a size and below full resolution.
 
     Input: (B, 3, H, W), H and W at least 2; replicate-padded to the next multiple of `size_multiple`. Output: logit
@@ -133,9 +134,9 @@ class SegmentationNet(nn.Module):
 
     size_multiple = 32
 
+    @abstractmethod
     def logit_maps(self, x: Tensor) -> list[Tensor]:
-        """Logit maps of any resolution, the prediction last. To be written by each network."""
-        raise NotImplementedError
+        """Logit maps of any resolution, the prediction last."""
 
     def forward(self, x: Tensor) -> list[Tensor]:
         H, W = x.shape[-2:]

@@ -74,6 +74,8 @@ def run_video(request: VideoRequest) -> int:
     with open_video(request.source) as video:
         telemetry = _find_telemetry(request)
         notes: list[str] = []
+        if telemetry is None and video.info.decoder != "PyAV" and not video.info.live:
+            notes.append("subtitles inside a video are read with PyAV only: pip install 'fissura[video]'")
         lens = Lens.from_35mm(_focal_35mm(request, telemetry, notes), video.info.size_hw)
         segmenter = load_segmenter(
             request.model, engine=request.engine, threads=request.threads, threshold=request.threshold,
