@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from fissura.geo.homography import transform
 from fissura.survey.flight import LookedFrame
 from fissura.survey.merged import MergedGround
-from fissura.survey.pose import Lens, apply
+from fissura.survey.pose import Lens
 from fissura.synth.aerial import AerialCamera, AerialWorld, Ground
 from fissura.synth.aerial.painting import HIDDEN
 
@@ -57,7 +58,7 @@ def predicted_points(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Reported centrelines in metres (east, north), and the length each point stands for."""
     middle = np.array([lens.centre_xy])
-    centres = np.array([apply(f.pose.ground_from_frame(lens), middle)[0] for f in looked])
+    centres = np.array([transform(f.pose.ground_from_frame(lens), middle)[0] for f in looked])
     points, weights = [], []
     for ground in grounds:
         shift = np.array(ground.origin_rc[::-1], np.float64)
@@ -67,8 +68,8 @@ def predicted_points(
             metres = np.empty_like(ground_xy)
             for k in np.unique(nearest):
                 own, frame = nearest == k, looked[k]
-                frame_xy = apply(frame.pose.frame_from_ground(lens), ground_xy[own])
-                metres[own] = apply(cameras[frame.index].ground_from_image(), frame_xy)
+                frame_xy = transform(frame.pose.frame_from_ground(lens), ground_xy[own])
+                metres[own] = transform(cameras[frame.index].ground_from_image(), frame_xy)
             gaps = np.linalg.norm(np.diff(metres, axis=0), axis=1)
             step = float(np.median(gaps)) if len(gaps) else 0.0
             points.append(metres)
@@ -94,7 +95,7 @@ def truth_points(
     seen = np.zeros(len(every), bool)
     for frame in looked:
         camera = cameras[frame.index]
-        xy = apply(camera.image_from_ground(), every)
+        xy = transform(camera.image_from_ground(), every)
         h, w = camera.image_hw
         seen |= (xy[:, 0] > 8) & (xy[:, 0] < w - 9) & (xy[:, 1] > 8) & (xy[:, 1] < h - 9)
     columns, rows = np.rint(ground.grid.pixels(every)).astype(int).T

@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 from machine import describe_run, write_result
 
+from fissura.geo.homography import transform
+
 HW = (2160, 3840)
 FOCAL_PX, HEIGHT_M = 2250.0, 40.0
 SEED = 77
@@ -153,7 +155,7 @@ def road_coverage(clip: Path, run: Path) -> float | None:
     import cv2
 
     from fissura.survey.ground import TILE_PX
-    from fissura.survey.pose import FramePose, Lens, apply
+    from fissura.survey.pose import FramePose, Lens
     from fissura.synth.aerial import WorldOptions, make_world
     from fissura.synth.aerial.video import FlightTruth
 
@@ -169,7 +171,7 @@ def road_coverage(clip: Path, run: Path) -> float | None:
     looks = [json.loads(line) for line in (run / "manifest.jsonl").read_text().splitlines()]
     shown = np.zeros(len(every), bool)
     for camera in truth.cameras[::30]:
-        xy = apply(camera.image_from_ground(), every)
+        xy = transform(camera.image_from_ground(), every)
         shown |= (xy[:, 0] > 0) & (xy[:, 0] < HW[1] - 1) & (xy[:, 1] > 0) & (xy[:, 1] < HW[0] - 1)
     tiles: dict[tuple[int, int], np.ndarray] = {}
     for path in (run / "ground").glob("crack_*.png"):
@@ -178,10 +180,10 @@ def road_coverage(clip: Path, run: Path) -> float | None:
     seen = np.zeros(len(every), bool)
     for look in looks:
         camera = truth.cameras[look["frame"]]
-        xy = apply(camera.image_from_ground(), every)
+        xy = transform(camera.image_from_ground(), every)
         inside = (xy[:, 0] > 0) & (xy[:, 0] < HW[1] - 1) & (xy[:, 1] > 0) & (xy[:, 1] < HW[0] - 1)
         pose = FramePose.from_vector(np.array(look["pose"]))
-        at = np.rint(apply(pose.ground_from_frame(lens), xy[inside])).astype(int)[:, ::-1]
+        at = np.rint(transform(pose.ground_from_frame(lens), xy[inside])).astype(int)[:, ::-1]
         keys, inner = at // TILE_PX, at % TILE_PX
         pairs = zip(map(tuple, keys.tolist()), inner.tolist(), strict=True)
         hit = np.array([key in tiles and bool(tiles[key][y, x]) for key, (y, x) in pairs], bool)

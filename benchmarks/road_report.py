@@ -26,6 +26,7 @@ from road_scenes import KINDS, draw_view
 from skimage.morphology import skeletonize
 
 from fissura import load_segmenter
+from fissura.geo.homography import transform
 from fissura.imaging.read import read_image
 from fissura.imaging.write import write_jpeg
 from fissura.road import Road, RoadSlices, find_road, plan_slices, segment_slices
@@ -135,25 +136,19 @@ def direction_errors(road: Road, view: AerialView) -> list[tuple[float, bool]]:
         h, w = view.road.shape
         if not (0 <= row < h and 0 <= column < w and view.road[int(row), int(column)]):
             continue
-        at = apply(view.camera.ground_from_image(), np.array([[column, row]]))
+        at = transform(view.camera.ground_from_image(), np.array([[column, row]]))
         best, near = 90.0, []
         for one in view.world.roads:
             tangent, distance = one.nearest(at)
             if distance[0] <= one.width_m / 2 + CROSSING_M:
                 near.append(tangent[0])
             if distance[0] <= one.width_m / 2 + 0.5:
-                a, b = apply(to_image, np.vstack([at - 0.5 * tangent, at + 0.5 * tangent]))
+                a, b = transform(to_image, np.vstack([at - 0.5 * tangent, at + 0.5 * tangent]))
                 true = np.degrees(np.arctan2(-(b - a)[1], (b - a)[0])) % 180.0
                 best = min(best, abs((piece.direction_deg - true + 90.0) % 180.0 - 90.0))
         crossing = any(abs(float(near[0] @ other)) < np.cos(np.radians(15)) for other in near[1:])
         errors.append((float(best), crossing))
     return errors
-
-
-def apply(matrix: np.ndarray, points_xy: np.ndarray) -> np.ndarray:
-    """Points through a homography."""
-    moved = np.column_stack([points_xy, np.ones(len(points_xy))]) @ matrix.T
-    return moved[:, :2] / moved[:, 2:]
 
 
 def real(options: argparse.Namespace) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fissura.errors import GeometryError
+from fissura.geo.homography import transform
 from fissura.road import Road, plan_slices
-from fissura.road.slices import transform
 
 SIZE_HW = (540, 960)
 

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fissura.survey.pose import FramePose, Lens, apply, fit_pose, ground_pixel_size, pose_from_similarity
+from fissura.geo.homography import transform
+from fissura.survey.pose import FramePose, Lens, fit_pose, ground_pixel_size, pose_from_similarity
 from fissura.survey.registration import Registration
 
 LENS = Lens(520.0, (360, 640))
@@ -38,7 +39,7 @@ def corner_error(found: FramePose, true: FramePose) -> float:
     """Largest distance on the ground between where two poses put the frame's corners."""
     h, w = LENS.size_hw
     corners = np.array([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]], np.float64)
-    difference = apply(found.ground_from_frame(LENS), corners) - apply(true.ground_from_frame(LENS), corners)
+    difference = transform(found.ground_from_frame(LENS), corners) - transform(true.ground_from_frame(LENS), corners)
     return float(np.linalg.norm(difference, axis=1).max())
 
 
@@ -46,13 +47,13 @@ def test_pose_of_the_first_frame_maps_its_middle_pixels_to_themselves() -> None:
     matrix = FramePose().ground_from_frame(LENS)
     cx, cy = LENS.centre_xy
     points = np.array([[cx, cy], [cx + 10, cy - 5]])
-    assert np.allclose(apply(matrix, points), points - (cx, cy))
+    assert np.allclose(transform(matrix, points), points - (cx, cy))
     assert ground_pixel_size(matrix, points) == pytest.approx(1.0)
 
 
 def test_a_camera_tilted_forward_sees_farther_in_the_upper_half() -> None:
     matrix = FramePose(tilt_x=math.radians(30)).ground_from_frame(LENS)
-    top, bottom = apply(matrix, np.array([[320.0, 0], [320.0, 359]]))
+    top, bottom = transform(matrix, np.array([[320.0, 0], [320.0, 359]]))
     assert top[1] < bottom[1] < 0
     sizes = ground_pixel_size(matrix, np.array([[320.0, 0], [320.0, 359]]))
     assert sizes[0] > sizes[1]
@@ -62,7 +63,7 @@ def test_fit_finds_all_six_numbers_in_spite_of_outliers() -> None:
     true = FramePose(40.0, -25.0, 0.3, 0.15, 0.02, -0.03)
     rng = np.random.default_rng(0)
     frame = rng.uniform((0, 0), (640, 360), (200, 2))
-    ground = apply(true.ground_from_frame(LENS), frame) + rng.normal(0, 0.1, (200, 2))
+    ground = transform(true.ground_from_frame(LENS), frame) + rng.normal(0, 0.1, (200, 2))
     ground[:10] += 15
     found, residual = fit_pose(frame, ground, FramePose(30, -20, 0.25, 0.1), LENS)
     assert corner_error(found, true) < 0.25

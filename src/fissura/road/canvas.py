@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.errors import GeometryError
+from fissura.geo.homography import transform
 from fissura.road.direction import direction_at, orientation_field
 from fissura.road.model import Road
-from fissura.road.slices import Matrix, transform
+from fissura.road.slices import Matrix
 from fissura.types import BoolMask, FloatArray
 
 Floats = npt.NDArray[np.float64]

@@ -7,10 +7,11 @@ import math
 import cv2
 import numpy as np
 
+from fissura.geo.homography import transform
 from fissura.imaging.overlay import plan_overlay_factor, reduce_rgb
 from fissura.imaging.text import blend_panel, blend_text, load_font, text_size_wh
 from fissura.road.model import Road
-from fissura.road.slices import RoadSlices, transform
+from fissura.road.slices import RoadSlices
 from fissura.types import RgbImage
 
 _OUTLINE = (255, 196, 0)

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.errors import GeometryError
+from fissura.geo.homography import transform
 from fissura.road.canvas import Canvas, frame_canvas, ground_canvas
 from fissura.road.cover import Square, cover_cells
 from fissura.road.model import Road
-from fissura.road.slices import Matrix, RoadSlice, RoadSlices, transform
+from fissura.road.slices import Matrix, RoadSlice, RoadSlices
 from fissura.types import BoolMask, FloatArray
 
 Floats = npt.NDArray[np.float64]

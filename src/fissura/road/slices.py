@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.errors import GeometryError
-from fissura.types import BoolMask, FloatArray, RgbImage
+from fissura.geo.homography import transform
+from fissura.types import BoolMask, RgbImage
 
 Matrix = npt.NDArray[np.float64]
 
@@ -167,12 +168,6 @@ def blend_ramp(tile: int, overlap: int) -> npt.NDArray[np.float32]:
     if overlap == 0:
         return np.ones(tile, np.float32)
     return np.asarray(np.sin(0.5 * np.pi * np.clip(distance / overlap, 0.0, 1.0)) ** 2, dtype=np.float32)
-
-
-def transform(matrix: Matrix, points_xy: FloatArray) -> npt.NDArray[np.float64]:
-    """Points (x, y), shape (N, 2), through a homography."""
-    homogeneous = points_xy @ matrix[:, :2].T + matrix[:, 2]
-    return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:], dtype=np.float64)
 
 
 def _warp(frame: RgbImage, matrix: Matrix, side: int, method: int) -> RgbImage:

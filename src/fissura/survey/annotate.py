@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.errors import OutputError
+from fissura.geo.homography import transform
 from fissura.imaging.text import blend_panel, blend_text, load_font, text_size_wh
 from fissura.imaging.width_scale import plan_width_scale
 from fissura.imaging.write import as_output_error
 from fissura.survey.flight import VideoFrameLike
 from fissura.survey.merged import MergedGround
-from fissura.survey.pose import FramePose, Lens, apply
+from fissura.survey.pose import FramePose, Lens
 from fissura.survey.registration import Registered
 from fissura.types import RgbImage
 
@@ -138,14 +139,14 @@ def _draw(
     pose, chart = where
     matrix = np.diag([shrink, shrink, 1.0]) @ pose.frame_from_ground(lens)
     h, w = lens.size_hw
-    seen = apply(pose.ground_from_frame(lens), np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64))
+    seen = transform(pose.ground_from_frame(lens), np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64))
     low, high = seen.min(axis=0), seen.max(axis=0)
     thick = max(1, round(rgb.shape[0] / 540))
     for line in lines:
         x0, y0, x1, y1 = line.box
         if line.chart != chart or x1 < low[0] or x0 > high[0] or y1 < low[1] or y0 > high[1]:
             continue
-        points = np.rint(apply(matrix, line.ground_xy) * 2**_STEP).astype(np.int32)
+        points = np.rint(transform(matrix, line.ground_xy) * 2**_STEP).astype(np.int32)
         cv2.polylines(rgb, [points], False, (12, 12, 16), thick + 2, cv2.LINE_AA, _STEP)
         cv2.polylines(rgb, [points], False, line.colour, thick, cv2.LINE_AA, _STEP)
 

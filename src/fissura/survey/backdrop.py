@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fissura.survey.pose import Lens, Matrix, apply
+from fissura.geo.homography import transform
+from fissura.survey.pose import Lens, Matrix
 from fissura.types import RgbImage
 
 REDUCTION = 8
@@ -45,7 +46,7 @@ class Backdrop:
         small = cv2.resize(rgb, (max(w // REDUCTION, 1), max(h // REDUCTION, 1)), interpolation=cv2.INTER_AREA)
         up = np.array([[w / small.shape[1], 0, 0], [0, h / small.shape[0], 0], [0, 0, 1.0]])
         full = np.diag([1 / REDUCTION, 1 / REDUCTION, 1.0]) @ ground @ up
-        corners = apply(
+        corners = transform(
             full, np.array([[0, 0], [small.shape[1], 0], [small.shape[1], small.shape[0]], [0, small.shape[0]]])
         )
         left, top = np.floor(corners.min(axis=0)).astype(int)

@@ -19,8 +19,9 @@ import numpy.typing as npt
 from shapely.geometry import Polygon
 from shapely.ops import unary_union
 
+from fissura.geo.homography import transform
 from fissura.survey.looking import GroundLooker, Look
-from fissura.survey.pose import FramePose, apply, ground_pixel_size
+from fissura.survey.pose import FramePose, ground_pixel_size
 from fissura.survey.registration import REDUCED_PX, Registered, Registration
 from fissura.survey.sharpness import RelativeSharpness, measure_sharpness
 from fissura.types import RgbImage
@@ -232,7 +233,7 @@ class _Pass:
         lens = self.looker.lens
         h, w = lens.size_hw
         matrix = pose.ground_from_frame(lens)
-        corners = apply(matrix, np.array([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]], np.float64))
+        corners = transform(matrix, np.array([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]], np.float64))
         return Polygon(corners), float(ground_pixel_size(matrix, np.array([lens.centre_xy]))[0])
 
     def _enqueue(self, frame: VideoFrameLike, registered: Registered, sharp: float) -> None:

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fissura.survey.pose import FramePose, Matrix, PointsXY, apply
+from fissura.geo.homography import transform
+from fissura.survey.pose import FramePose, Matrix, PointsXY
 
 GreyImage = npt.NDArray[np.uint8]
 
@@ -116,7 +117,7 @@ def follow(anchor: Keyframe, grey: GreyImage, frame_from_anchor: Matrix) -> Matc
     corners = anchor.corners_xy
     if not len(corners):
         return None
-    placed = apply(frame_from_anchor, corners)
+    placed = transform(frame_from_anchor, corners)
     inside = ((placed > 10) & (placed < (w - 11, h - 11))).all(axis=1)
     if inside.sum() < _LEAST_INLIERS:
         return None

@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fissura.geo.homography import transform
 from fissura.infer.segmenter import Segmenter
 from fissura.road import Road, RoadSlice, RoadSlices, find_road, plan_slices
 from fissura.survey.backdrop import Backdrop
 from fissura.survey.ground import CELL_PX, GroundCanvas
-from fissura.survey.pose import FramePose, Lens, Matrix, apply, ground_pixel_size
+from fissura.survey.pose import FramePose, Lens, Matrix, ground_pixel_size
 from fissura.types import BoolMask, RgbImage
 
 BETTER = 1.3
@@ -154,7 +155,7 @@ class GroundLooker:
         rows, columns = np.nonzero(road.mask if road.found else np.ones_like(road.mask))
         frame_xy = np.column_stack([(columns + 0.5) * W / w - 0.5, (rows + 0.5) * H / h - 0.5])
         value = self._value(ground, frame_xy, quality)
-        known = self.canvas.quality_at(apply(ground, frame_xy))
+        known = self.canvas.quality_at(transform(ground, frame_xy))
         wanted = np.zeros((h, w), np.bool_)
         wanted[rows, columns] = value > BETTER * known
         return wanted
@@ -169,7 +170,7 @@ class GroundLooker:
 
     def _segment(self, rgb: RgbImage, road: Road, slices: RoadSlices, ground: Matrix, quality: float) -> int:
         start = time.perf_counter()
-        corners = np.concatenate([apply(ground, s.corners_rc[:, ::-1]) for s in slices.slices])
+        corners = np.concatenate([transform(ground, s.corners_rc[:, ::-1]) for s in slices.slices])
         left, top = np.floor(corners.min(axis=0)).astype(int) // CELL_PX * CELL_PX
         right, bottom = -(-np.ceil(corners.max(axis=0)).astype(int) // CELL_PX) * CELL_PX
         total, weight = (
@@ -195,7 +196,7 @@ class GroundLooker:
         top, left = origin
         full = ground @ piece.frame_from_slice()
         side = probability.shape[0]
-        outline = apply(
+        outline = transform(
             full, np.array([[-0.5, -0.5], [side - 0.5, -0.5], [side - 0.5, side - 0.5], [-0.5, side - 0.5]])
         )
         c0, r0 = np.maximum(np.floor(outline.min(axis=0)).astype(int) - (left, top), 0)
@@ -242,7 +243,7 @@ class GroundLooker:
         rows, columns = np.indices(whole.shape)
         centres = np.column_stack([columns.ravel(), rows.ravel()]).astype(np.float64) * CELL_PX
         centres += np.array([left, top]) + (CELL_PX - 1) / 2
-        frame_xy = apply(np.asarray(np.linalg.inv(ground), np.float64), centres)
+        frame_xy = transform(np.asarray(np.linalg.inv(ground), np.float64), centres)
         value = self._value(ground, frame_xy, quality).reshape(whole.shape)
         known = self.canvas.quality_at(centres).reshape(whole.shape)
         # Where this look is clearly better it replaces what is there, where it is clearly worse it only fills in.

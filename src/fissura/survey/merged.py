@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fissura.geo.homography import transform
 from fissura.measure.large import trace_cracks_by_tiles
 from fissura.measure.measuring import Measurement, MeasureOptions, measure_graph
 from fissura.measure.model import Points
@@ -16,7 +17,7 @@ from fissura.measure.windows import measure_widths_by_windows
 from fissura.survey.flight import LookedFrame
 from fissura.survey.ground import GroundCanvas
 from fissura.survey.placing import FlightPlace
-from fissura.survey.pose import Lens, apply
+from fissura.survey.pose import Lens
 from fissura.types import BoolMask, Probability, RgbImage
 
 _PAD_PX = 32
@@ -45,7 +46,7 @@ def chart_bounds(looked: Sequence[LookedFrame], chart: int, lens: Lens) -> tuple
     """First and last (exclusive) ground row and column that the looks of a chart can have touched."""
     h, w = lens.size_hw
     corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
-    points = [apply(f.pose.ground_from_frame(lens), corners) for f in looked if f.chart == chart]
+    points = [transform(f.pose.ground_from_frame(lens), corners) for f in looked if f.chart == chart]
     if not points:
         return None
     low, high = np.concatenate(points).min(axis=0), np.concatenate(points).max(axis=0)
@@ -94,7 +95,7 @@ def measure_ground(
 
 def _centres_xy(looked: Sequence[LookedFrame], lens: Lens) -> npt.NDArray[np.float64]:
     middle = np.array([lens.centre_xy])
-    return np.array([apply(f.pose.ground_from_frame(lens), middle)[0] for f in looked]).reshape(-1, 2)
+    return np.array([transform(f.pose.ground_from_frame(lens), middle)[0] for f in looked]).reshape(-1, 2)
 
 
 def _road_directions(

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from fissura.geo.homography import transform
+
 Matrix = npt.NDArray[np.float64]
 PointsXY = npt.NDArray[np.float64]
 """Shape (N, 2), (x, y)."""
@@ -90,12 +92,6 @@ class FramePose:
         return FramePose.from_vector(self.vector() + by)
 
 
-def apply(matrix: Matrix, points_xy: PointsXY) -> PointsXY:
-    """Points through a homography, shape (N, 2)."""
-    moved = np.column_stack([points_xy, np.ones(len(points_xy))]) @ matrix.T
-    return np.asarray(moved[:, :2] / moved[:, 2:], np.float64)
-
-
 def ground_pixel_size(matrix: Matrix, points_xy: PointsXY) -> npt.NDArray[np.float64]:
     """Ground pixels per frame pixel at each point, shape (N,): above 1 the ground is seen smaller."""
     moved = np.column_stack([points_xy, np.ones(len(points_xy))]) @ matrix.T
@@ -159,7 +155,7 @@ def pose_from_similarity(matrix: Matrix, like: FramePose, lens: Lens) -> FramePo
     unit = level.ground_from_frame(lens)
     size = float(ground_pixel_size(unit, np.array([[cx, cy]]))[0])
     pose = replace(level, log_height=math.log(max(scale / size, 1e-6)))
-    offset = apply(pose.ground_from_frame(lens), np.array([[cx, cy]]))[0]
+    offset = transform(pose.ground_from_frame(lens), np.array([[cx, cy]]))[0]
     return replace(pose, x=float(centre[0] - offset[0]), y=float(centre[1] - offset[1]))
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from fissura.geo.homography import transform
 from fissura.survey.keyframes import (
     GreyImage,
     Keyframe,
@@ -24,7 +25,7 @@ from fissura.survey.keyframes import (
     recognise,
     shift_guess,
 )  # fmt: skip
-from fissura.survey.pose import FramePose, Lens, Matrix, PointsXY, apply, fit_pose, pose_from_similarity
+from fissura.survey.pose import FramePose, Lens, Matrix, PointsXY, fit_pose, pose_from_similarity
 
 REDUCED_PX = 960
 """Longer side at which frames are registered."""
@@ -163,7 +164,7 @@ class Registration:
     def _solve(self, pairs: Sequence[tuple[Keyframe, Matches]], guess: FramePose) -> tuple[FramePose, np.ndarray]:
         frame_xy = np.concatenate([self._full(m.frame_xy) for _, m in pairs])
         ground_xy = np.concatenate(
-            [apply(k.pose.ground_from_frame(self.lens), self._full(m.anchor_xy)) for k, m in pairs]
+            [transform(k.pose.ground_from_frame(self.lens), self._full(m.anchor_xy)) for k, m in pairs]
         )
         return fit_pose(frame_xy, ground_xy, guess, self.lens, tilt=self.tilt, tilt_sigma=self.tilt_sigma)
 
@@ -187,7 +188,7 @@ class Registration:
     def _guess_from(self, anchor: Keyframe, matches: Matches) -> FramePose | None:
         import cv2
 
-        ground = apply(anchor.pose.ground_from_frame(self.lens), self._full(matches.anchor_xy))
+        ground = transform(anchor.pose.ground_from_frame(self.lens), self._full(matches.anchor_xy))
         matrix, _ = cv2.estimateAffinePartial2D(self._full(matches.frame_xy), ground, ransacReprojThreshold=20.0)
         if matrix is None:
             return None
@@ -218,7 +219,7 @@ class Registration:
         h, w = self.lens.size_hw
         centre = np.array([self.lens.centre_xy])
         view = anchor.pose.frame_from_ground(self.lens) @ pose.ground_from_frame(self.lens)
-        moved = float(np.linalg.norm(apply(view, centre) - centre))
+        moved = float(np.linalg.norm(transform(view, centre) - centre))
         turned = abs(pose.turn - anchor.pose.turn)
         grown = abs(pose.log_height - anchor.pose.log_height)
         return moved > NEW_KEYFRAME_AT * min(h, w) or turned > _NEW_TURN or grown > _NEW_SCALE
@@ -227,12 +228,12 @@ class Registration:
         """A new keyframe's pose from all keyframes that share ground with it, the oldest ones included."""
         h, w = self.lens.size_hw
         centre = np.array([self.lens.centre_xy])
-        here = apply(pose.ground_from_frame(self.lens), centre)[0]
+        here = transform(pose.ground_from_frame(self.lens), centre)[0]
         near = []
         for other in self.keyframes:
             if other.chart != anchor.chart:
                 continue
-            distance = float(np.linalg.norm(apply(other.pose.ground_from_frame(self.lens), centre)[0] - here))
+            distance = float(np.linalg.norm(transform(other.pose.ground_from_frame(self.lens), centre)[0] - here))
             if distance < 0.75 * min(h, w) * math.exp(other.pose.log_height):
                 near.append((distance, other))
         near.sort(key=lambda entry: entry[0])
@@ -264,4 +265,4 @@ class Registration:
 
     def _footprint(self, pose: FramePose) -> PointsXY:
         h, w = self.lens.size_hw
-        return apply(pose.ground_from_frame(self.lens), np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64))
+        return transform(pose.ground_from_frame(self.lens), np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64))

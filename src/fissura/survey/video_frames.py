@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 
 from fissura.errors import ImageError
+from fissura.geo.homography import transform
 from fissura.imaging.video import open_video
 from fissura.infer.segmenter import Segmenter
 from fissura.survey.flight import FlightResult, LookedFrame, fly
 from fissura.survey.ground import GroundCanvas
 from fissura.survey.looking import GroundLooker
-from fissura.survey.pose import USUAL_FOCAL_35MM, Lens, apply
+from fissura.survey.pose import USUAL_FOCAL_35MM, Lens
 from fissura.types import Probability, RgbImage
 
 
@@ -85,7 +86,7 @@ def read_frame(canvas: GroundCanvas, looked: LookedFrame, lens: Lens) -> Probabi
     """The ground's probability as a frame sees it, shape (H, W)."""
     h, w = lens.size_hw
     ground = looked.pose.ground_from_frame(lens)
-    corners = apply(ground, np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64))
+    corners = transform(ground, np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64))
     left, top = np.floor(corners.min(axis=0)).astype(int) - 2
     right, bottom = np.ceil(corners.max(axis=0)).astype(int) + 2
     window = canvas.read(slice(int(top), int(bottom)), slice(int(left), int(right)))

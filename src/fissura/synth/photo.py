@@ -9,7 +9,9 @@ from pathlib import Path
 
 from fissura.errors import GeometryError
 from fissura.imaging.write import write_bytes
+from fissura.synth.camera import NadirCamera
 from fissura.synth.scene import SyntheticScene
+from fissura.types import RgbImage
 
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -17,7 +19,8 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
   <rdf:Description rdf:about="synthetic" xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/"
    drone-dji:AbsoluteAltitude="{absolute:+.3f}" drone-dji:RelativeAltitude="{relative:+.3f}"
    drone-dji:GpsLatitude="{latitude:.8f}" drone-dji:GpsLongitude="{longitude:.8f}"
-   drone-dji:GimbalRollDegree="+0.00" drone-dji:GimbalYawDegree="{yaw:+.2f}" drone-dji:GimbalPitchDegree="-90.00"
+   drone-dji:GimbalRollDegree="{roll:+.2f}" drone-dji:GimbalYawDegree="{yaw:+.2f}"
+   drone-dji:GimbalPitchDegree="{pitch:+.2f}"
    drone-dji:FlightRollDegree="+0.00" drone-dji:FlightYawDegree="{yaw:+.2f}" drone-dji:FlightPitchDegree="+0.00"/>
  </rdf:RDF>
 </x:xmpmeta>
@@ -76,31 +79,47 @@ def write_photo(
         GeometryError: The position is not on the globe.
         OutputError: The file cannot be written.
     """
-    from PIL import Image
-
     base = geotag or Geotag(0.0, 0.0)
     where = replace(base, latitude_deg=latitude_deg, longitude_deg=longitude_deg)
+    write_tagged_jpeg(path, scene.rgb, scene.camera, where, make=make, model=model, quality=quality)
+
+
+def write_tagged_jpeg(
+    path: Path, rgb: RgbImage, camera: NadirCamera, where: Geotag, *, pitch_deg: float = -90.0, roll_deg: float = 0.0,
+    make: str, model: str, quality: int,
+) -> None:  # fmt: skip
+    """Write a picture with its camera and place: EXIF and DJI-style XMP.
+
+    Args:
+        path: File to write.
+        rgb: Shape (H, W, 3).
+        camera: Height, focal length and sensor.
+        where: Position, direction and time.
+        pitch_deg: Of the gimbal, -90 straight down.
+        roll_deg: Of the gimbal.
+        make: EXIF maker.
+        model: EXIF camera model.
+        quality: JPEG quality, 1 to 95.
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    from PIL import Image
+
+    xmp = _XMP.format(
+        absolute=where.ground_m + camera.height_m, relative=camera.height_m, yaw=where.yaw_deg, pitch=pitch_deg,
+        roll=roll_deg, latitude=where.latitude_deg, longitude=where.longitude_deg,
+    ).encode()  # fmt: skip
+    exif = _exif((rgb.shape[0], rgb.shape[1]), camera, where, make, model)
     buffer = BytesIO()
-    Image.fromarray(scene.rgb).save(
-        buffer, "JPEG", quality=quality, subsampling=0, exif=_exif(scene, where, make, model), xmp=_xmp(scene, where)
-    )
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=quality, subsampling=0, exif=exif, xmp=xmp)
     write_bytes(path, buffer.getvalue())
 
 
-def _xmp(scene: SyntheticScene, where: Geotag) -> bytes:
-    height = scene.camera.height_m
-    return _XMP.format(
-        absolute=where.ground_m + height, relative=height, yaw=where.yaw_deg,
-        latitude=where.latitude_deg, longitude=where.longitude_deg,
-    ).encode()  # fmt: skip
-
-
-def _exif(scene: SyntheticScene, where: Geotag, make: str, model: str) -> bytes:
+def _exif(size_hw: tuple[int, int], camera: NadirCamera, where: Geotag, make: str, model: str) -> bytes:
     from PIL import ExifTags, Image
     from PIL.TiffImagePlugin import IFDRational
 
     base, gps = ExifTags.Base, ExifTags.GPS
-    camera = scene.camera
     taken = where.captured_at if where.captured_at.tzinfo else where.captured_at.replace(tzinfo=UTC)
     taken = taken.astimezone(UTC)
     exif = Image.Exif()
@@ -108,7 +127,7 @@ def _exif(scene: SyntheticScene, where: Geotag, make: str, model: str) -> bytes:
     exif[base.Orientation] = 1
     exif[base.DateTime] = f"{taken:%Y:%m:%d %H:%M:%S}"
     # Pixels per centimetre of sensor: with the focal length it gives the ground sampling distance.
-    per_cm = round(scene.rgb.shape[1] / camera.sensor_width_mm * 10_000)
+    per_cm = round(size_hw[1] / camera.sensor_width_mm * 10_000)
     detail = exif.get_ifd(ExifTags.IFD.Exif)
     detail.update({
         base.DateTimeOriginal: f"{taken:%Y:%m:%d %H:%M:%S}",
@@ -118,8 +137,8 @@ def _exif(scene: SyntheticScene, where: Geotag, make: str, model: str) -> bytes:
         base.FocalPlaneXResolution: IFDRational(per_cm, 1000),
         base.FocalPlaneYResolution: IFDRational(per_cm, 1000),
         base.FocalPlaneResolutionUnit: 3,
-        base.ExifImageWidth: scene.rgb.shape[1],
-        base.ExifImageHeight: scene.rgb.shape[0],
+        base.ExifImageWidth: size_hw[1],
+        base.ExifImageHeight: size_hw[0],
     })  # fmt: skip
     altitude = where.ground_m + camera.height_m
     exif.get_ifd(ExifTags.IFD.GPSInfo).update({

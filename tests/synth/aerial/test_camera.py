@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fissura.errors import GeometryError
+from fissura.geo.homography import transform
 from fissura.geo.view import find_ground_homography
 from fissura.synth.aerial import AerialCamera
 from fissura.synth.aerial.camera import motion_kernel
-from fissura.synth.aerial.grid import transform
 
 HW = (360, 640)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fissura.errors import GeometryError, SettingsError
+from fissura.geo.homography import transform
 from fissura.geo.metadata import read_metadata
 from fissura.synth.aerial import (
     AerialCamera,
@@ -28,7 +29,6 @@ from fissura.synth.aerial import (
     write_aerial_photo,
     write_flight,
 )
-from fissura.synth.aerial.grid import transform
 from fissura.synth.aerial.view import look_down
 
 HW = (360, 640)

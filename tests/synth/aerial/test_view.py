@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from fissura.errors import GeometryError, SettingsError
+from fissura.geo.homography import transform
 from fissura.synth.aerial import AerialCamera, AerialWorld, GroundCrack, WorldOptions, make_world, render_view
-from fissura.synth.aerial.grid import Grid, transform
+from fissura.synth.aerial.grid import Grid
 from fissura.synth.aerial.ground import paint_grid
 from fissura.synth.cracks import CrackVector, coverage_map, crack_mask
 

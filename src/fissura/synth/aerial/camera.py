@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.errors import GeometryError
-from fissura.synth.aerial.grid import Matrix, local_gsd, transform
+from fissura.geo.homography import transform
+from fissura.synth.aerial.grid import Matrix, local_gsd
 from fissura.types import RgbImage
 
 _NOISE_TILE = 1024

@@ -91,12 +91,6 @@ class Grid:
         return float(west), float(south), float(east), float(north)
 
 
-def transform(matrix: Matrix, points: Points) -> Points:
-    """Points through a homography, shape (N, 2)."""
-    moved = np.column_stack([points, np.ones(len(points))]) @ matrix.T
-    return np.asarray(moved[:, :2] / moved[:, 2:], np.float64)
-
-
 def jacobian(matrix: Matrix, points: Points) -> npt.NDArray[np.float64]:
     """Derivative of a homography at points, shape (N, 2, 2)."""
     moved = np.column_stack([points, np.ones(len(points))]) @ matrix.T

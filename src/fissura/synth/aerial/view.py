@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.errors import GeometryError
+from fissura.geo.homography import transform
 from fissura.synth.aerial.block import HIDDEN, ROAD
 from fissura.synth.aerial.camera import AerialCamera
-from fissura.synth.aerial.grid import Grid, Matrix, Points, jacobian, local_gsd, transform
+from fissura.synth.aerial.grid import Grid, Matrix, Points, jacobian, local_gsd
 from fissura.synth.aerial.ground import Ground, paint_grid
 from fissura.synth.aerial.model import Sun, Vehicle
 from fissura.synth.aerial.vehicles import part_cover, vehicle_parts
