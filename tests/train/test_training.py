@@ -43,8 +43,9 @@ def _config(data_root, **changes):
     return TrainConfig.model_validate(settings | changes)
 
 
-def test_interrupted_run_ends_with_the_same_weights(data_root, tmp_path, monkeypatch):
-    config = _config(data_root)
+@pytest.mark.parametrize("resumed_at", [3, 4])  # half way, and later
+def test_interrupted_run_ends_with_the_same_weights(data_root, tmp_path, monkeypatch, resumed_at):
+    config = _config(data_root, checkpoint_every=resumed_at)
     whole = train(config, tmp_path / "whole", say=lambda _: None, quiet=True)
 
     class Unplugged(Exception):
@@ -63,7 +64,7 @@ def test_interrupted_run_ends_with_the_same_weights(data_root, tmp_path, monkeyp
             train(config, tmp_path / "cut", say=lambda _: None, quiet=True)
     lines = []
     resumed = train(config, tmp_path / "cut", say=lines.append, quiet=True)
-    assert "resuming at step 3 of 6" in lines
+    assert f"resuming at step {resumed_at} of 6" in lines
     a, b = (load_weights(path)[0].state_dict() for path in (whole, resumed))
     assert a.keys() == b.keys()
     assert all(torch.equal(a[name], b[name]) for name in a)

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from fissura.errors import ModelError, OutputError, SettingsError
+from fissura.errors import DataError, ModelError, OutputError, SettingsError
 from fissura.infer.store import find_model
 from fissura.nets import build, load_state, parameter_count, read_weights, save_weights
 from fissura.nets.widen import widen_state
@@ -78,6 +78,10 @@ def train(config: TrainConfig, out: Path, *, say: Say = print, quiet: bool = Fal
         trainer.fit(module, loader, ckpt_path=resume, weights_only=False)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    if trainer.global_step < config.steps:
+        raise DataError(
+            f"training ended after {trainer.global_step} of {config.steps} steps; run the same command again to go on"
+        )
     if config.keep_init and config.init:
         first, origin = read_weights(_find_init(config.init))
         _mix(module, _fitted(first, origin, module), config.keep_init)
@@ -202,7 +206,7 @@ def _make_trainer(config: TrainConfig, out: Path, say: Say, *, quiet: bool) -> L
     if not quiet:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     return L.Trainer(
-        accelerator=config.accelerator, devices=1, max_steps=config.steps, max_epochs=1,
+        accelerator=config.accelerator, devices=1, max_steps=config.steps, max_epochs=-1,
         precision="bf16-mixed" if config.precision == "bf16" else "32-true",
         logger=TensorBoardLogger(str(out), name="tensorboard", version=""), log_every_n_steps=25,
         callbacks=callbacks, enable_checkpointing=True, enable_progress_bar=not quiet,
