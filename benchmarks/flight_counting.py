@@ -32,7 +32,7 @@ from fissura.survey.backdrop import Backdrop
 from fissura.survey.flight import FlightResult, fly
 from fissura.survey.ground import GroundCanvas
 from fissura.survey.looking import GroundLooker
-from fissura.survey.merged import MergedGround, chart_bounds, measure_ground
+from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, measure_ground
 from fissura.survey.mosaic import draw_mosaic
 from fissura.survey.placing import place_ground
 from fissura.survey.pose import FramePose, Lens
@@ -71,12 +71,14 @@ class TrueLooker(GroundLooker):
         self._world = world
         self.camera: AerialCamera | None = None
 
-    def _segment(self, rgb: np.ndarray, road: Road, slices: RoadSlices, ground: np.ndarray, quality: float) -> int:
+    def _segment(
+        self, rgb: np.ndarray, road: Road, slices: RoadSlices, ground: np.ndarray, quality: float, index: int | None
+    ) -> int:
         assert self.camera is not None
         cracks = project_cracks(self._world, self.camera)
         mask = crack_mask(cracks, coverage_map(cracks, self.camera.image_hw, 1.0), 1.0)
         picture = np.repeat(mask[:, :, None].astype(np.uint8) * np.uint8(255), 3, axis=2)
-        return super()._segment(picture, road, slices, ground, quality)
+        return super()._segment(picture, road, slices, ground, quality, index)
 
 
 class _Frames:
@@ -143,7 +145,7 @@ def survey(seed: int, segmenter: Segmenter, options: argparse.Namespace, folder:
     ground = world.ground(GSD_MM)
     rows = []
     for kind in ("true masks", options.model):
-        lens, backdrop = Lens(camera.focal_px, HW), Backdrop(Lens(camera.focal_px, HW))
+        lens, backdrop = Lens(camera.focal_px, HW), Backdrop()
         canvas = GroundCanvas(folder / kind.replace(" ", "_"))
         common = {"scale": options.scale, "backdrop": backdrop}
         looker = (
@@ -170,12 +172,13 @@ def measure(canvas: GroundCanvas, result: FlightResult, lens: Lens, threshold: f
     """The merged ground of every chart."""
     grounds = []
     for chart in sorted({f.chart for f in result.looked}):
-        bounds = chart_bounds(result.looked, chart, lens)
+        frames = [SeenFrame.of_look(f, lens) for f in result.looked if f.chart == chart]
+        bounds = chart_bounds(frames)
         assert bounds is not None
         top, left, bottom, right = bounds
         place = place_ground([], lens.focal_px, gsd_mm=GSD_MM, origin_xy=(left, top))
         grounds.append(measure_ground(
-            canvas, result.looked, chart, lens, place, origin_rc=(top, left), size_hw=(bottom - top, right - left),
+            canvas, frames, chart, place, origin_rc=(top, left), size_hw=(bottom - top, right - left),
             threshold=threshold,
         ))  # fmt: skip
     return grounds

@@ -120,7 +120,7 @@ def survey(clip: Path, options: argparse.Namespace) -> dict[str, Any]:
         seconds = time.perf_counter() - start
         if process.returncode:
             raise SystemExit(f"fissura survey ended with {process.returncode}")
-        summary = json.loads(Path(folder, "run", "summary.json").read_text())
+        (summary,) = json.loads(Path(folder, "run", "summary.json").read_text())["videos"]
         usage = os.times()
         coverage = road_coverage(clip, Path(folder, "run")) if options.loops == 1 else None
     third = max(len(memory) // 3, 1)
@@ -168,13 +168,14 @@ def road_coverage(clip: Path, run: Path) -> float | None:
     rows, columns = np.nonzero(ground.road)
     every = ground.grid.ground(np.column_stack([columns, rows]).astype(np.float64))
     lens = Lens(FOCAL_PX, HW)
-    looks = [json.loads(line) for line in (run / "manifest.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (run / "manifest.jsonl").read_text().splitlines()]
+    looks = [line for line in lines if "frame" in line]
     shown = np.zeros(len(every), bool)
     for camera in truth.cameras[::30]:
         xy = transform(camera.image_from_ground(), every)
         shown |= (xy[:, 0] > 0) & (xy[:, 0] < HW[1] - 1) & (xy[:, 1] > 0) & (xy[:, 1] < HW[0] - 1)
     tiles: dict[tuple[int, int], np.ndarray] = {}
-    for path in (run / "ground").glob("crack_*.png"):
+    for path in (run / "work" / "videos").glob("*/ground/crack_*.png"):
         row, column = (int(part) for part in path.stem.split("_")[1:])
         tiles[row, column] = cv2.imread(str(path))[:, :, 1] > 0
     seen = np.zeros(len(every), bool)

@@ -27,6 +27,7 @@ from fissura.measure.layout import RoadLayout
 from fissura.measure.measuring import Measurement, MeasureOptions, measure_cracks, width_per_px
 from fissura.measure.rules import RuleSet
 from fissura.measure.summary import CrackSummary, summarise
+from fissura.report.records import WidthSamples
 from fissura.report.tables import Fields, area_fields, crack_fields
 from fissura.segmenting import Progress, segment_scene
 from fissura.types import BoolMask, Probability, RgbImage
@@ -139,6 +140,7 @@ def measure_frame(
     segmenter: Segmenter | None,
     roi: Roi | None = None,
     progress: Progress | None = None,
+    found: tuple[BoolMask, Probability] | None = None,
 ) -> FrameResult:
     """Measure one picture.
 
@@ -151,6 +153,7 @@ def measure_frame(
         segmenter: The network; needed without a mask.
         roi: Region of interest.
         progress: Told the megapixels that the network has finished.
+        found: Mask and probability, shape (H, W), if the network has been at work before; `segmenter` only names it.
     Raises:
         FissuraError: The picture, its mask or its scale cannot be used; the message says which and why.
     """
@@ -161,7 +164,7 @@ def measure_frame(
         )
     rgb, valid = scene.read_rows(0, scene.height)
     region = roi.fit(scene) if roi is not None else None
-    mask, probability = _find_cracks(scene, rgb, request, mask_path, segmenter, region, progress)
+    mask, probability = found or _find_cracks(scene, rgb, request, mask_path, segmenter, region, progress)
     if valid is not None:
         mask = mask & valid
     finding = find_ground_scale(path, rgb=rgb, **vars(request.scale))
@@ -173,10 +176,10 @@ def measure_frame(
         road_direction_deg=request.road_direction_deg, lane_width_m=request.lane_width_m, layout=layout,
         rules=request.rules,
     )  # fmt: skip
-    found = measure_cracks(mask, rgb=rgb, probability=probability, scale=scale, options=options)
-    found = _drop_short(found, request.min_length)
-    record = _record(path, source, found, finding, scene, request, layout, valid, segmenter)
-    return FrameResult(record, found, _draw(rgb, found, source), mask)
+    measured = measure_cracks(mask, rgb=rgb, probability=probability, scale=scale, options=options)
+    measured = _drop_short(measured, request.min_length)
+    record = _record(path, source, measured, finding, scene, request, layout, valid, segmenter)
+    return FrameResult(record, measured, _draw(rgb, measured, source), mask)
 
 
 def _find_cracks(
@@ -302,15 +305,26 @@ def _summary_fields(source: str, summary: CrackSummary) -> list[Fields]:
 
 
 def _add_histogram(record: FrameRecord, found: Measurement) -> None:
+    samples = sample_widths(found)
+    record.widths += list(samples.widths)
+    record.lengths += list(samples.lengths)
+    record.below += list(samples.below_gsd)
+
+
+def sample_widths(found: Measurement) -> WidthSamples:
     """Widths by point rather than by branch: a branch may be wide here and narrow there."""
+    widths: list[float] = []
+    lengths: list[float] = []
+    below: list[bool] = []
     for crack, i in zip(found.cracks, found.order, strict=True):
-        branch, widths = found.graph.branches[i], found.widths.branches[i]
+        branch, measured = found.graph.branches[i], found.widths.branches[i]
         step = max(1, len(branch.points_rc) // 64)
         chosen = slice(step // 2, None, step)
-        width = (widths.width_px * width_per_px(branch.points_rc, found.scale))[chosen]
-        record.widths += [round(float(w), 4) for w in width]
-        record.lengths += [round(crack.length / len(width), 4)] * len(width)
-        record.below += [bool(b) for b in widths.below_blur[chosen]]
+        width = (measured.width_px * width_per_px(branch.points_rc, found.scale))[chosen]
+        widths += [round(float(w), 4) for w in width]
+        lengths += [round(crack.length / len(width), 4)] * len(width)
+        below += [bool(b) for b in measured.below_blur[chosen]]
+    return WidthSamples("px" if found.scale is None else "mm", widths, lengths, below)
 
 
 def _describe_scale(record: FrameRecord, finding: ScaleFinding, *, sections: bool) -> None:

@@ -6,7 +6,6 @@ that was stopped goes on, and one bad picture costs nothing but itself.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
@@ -16,7 +15,6 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +22,14 @@ import numpy as np
 
 from fissura import __version__
 from fissura.cli.console import EXIT_NOT_STARTED, EXIT_SOME_FAILED, ProgressLine, Tally, say, warn
-from fissura.data.pairs import IMAGE_SUFFIXES
 from fissura.errors import FissuraError, ImageError, OutputError, SettingsError
 from fissura.imaging.find import Found, SourceImage, find_images, plan_names
 from fissura.imaging.roi import Roi
 from fissura.imaging.scene import Scene, open_scenes
-from fissura.imaging.write import remove_temporary_files, write_bytes, write_geotiff, write_jpeg, write_mask
+from fissura.imaging.write import is_fatal, remove_temporary_files, write_bytes, write_geotiff, write_jpeg, write_mask
 from fissura.infer.segmenter import Segmenter, load_segmenter
-from fissura.measure.rules import RuleSet, read_rules
+from fissura.mask_folder import MaskFolder
+from fissura.measure.rules import RuleSet, read_rules, width_thresholds
 from fissura.measure.summary import LIMITS, TITLE
 from fissura.measure_frame import FrameRecord, FrameRequest, FrameResult, ScaleRequest, describe_settings, measure_frame
 from fissura.report.geojson import GeoFeature, write_cracks_geojson
@@ -41,8 +39,6 @@ from fissura.segmenting import parse_scale
 
 _OWN = ("overlays", "masks", "frames")
 _HISTOGRAMS = {True: "widths.png", False: "widths_px.png"}
-# After these nothing more can be written; other causes concern one file.
-_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ def run_measure(request: MeasureRequest) -> int:
     if not found.images:
         raise ImageError("nothing to do: " + "; ".join(f"{source}: {reason}" for source, reason in found.nothing))
     roi = Roi(request.roi) if request.roi else None
-    masks = None if request.mask is None else _Masks(request.mask, found.images)
+    masks = None if request.mask is None else MaskFolder(request.mask, found.images)
     segmenter = None
     if masks is None:
         segmenter = load_segmenter(
@@ -166,46 +162,6 @@ def _describe_source(request: MeasureRequest, segmenter: Segmenter | None) -> di
         "mask": None, "model": f"{segmenter.card.name} {segmenter.card.version} {checksum.hexdigest()[:12]}",
         "engine": segmenter.backend.description, "threshold": segmenter.threshold, "roi": roi,
     }  # fmt: skip
-
-
-class _Masks:
-    """Mask of each picture: one file for one picture, or a folder searched by relative path and then by stem."""
-
-    def __init__(self, path: Path, images: tuple[SourceImage, ...]) -> None:
-        if not path.exists():
-            raise SettingsError(f"--mask {path} does not exist; give a mask picture, or a folder of them")
-        if path.is_file() and len(images) > 1:
-            raise SettingsError(
-                f"--mask {path} is one file and there are {len(images)} pictures; give a folder of masks with the "
-                "pictures' names"
-            )
-        self.path = path
-        self._by_stem: dict[str, list[Path]] = {}
-        if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                if file.suffix.lower() in IMAGE_SUFFIXES:
-                    self._by_stem.setdefault(file.stem, []).append(file)
-            if not self._by_stem:
-                raise SettingsError(f"--mask {path} holds no mask; give a folder of pictures, one for each input")
-
-    def find(self, image: SourceImage) -> Path:
-        """Raises ImageError if there is none, or more than one that could be meant."""
-        if self.path.is_file():
-            return self.path
-        # 'fissura segment' names masks a.jpg.png and a.png.png where both a.jpg and a.png are there.
-        for stem, wanted in ((image.path.name, image.relative), (image.path.stem, image.relative.with_suffix(""))):
-            found = self._by_stem.get(stem, [])
-            alike = [file for file in found if file.relative_to(self.path).with_suffix("") == Path(wanted)]
-            chosen = alike or found
-            if len(chosen) == 1:
-                return chosen[0]
-            if chosen:
-                names = ", ".join(str(file.relative_to(self.path)) for file in chosen[:3])
-                raise ImageError(
-                    f"{len(chosen)} masks in {self.path} could be meant ({names}); keep one for each picture, "
-                    "in folders like the pictures'"
-                )
-        raise ImageError(f"no mask called {image.path.stem} in {self.path}")
 
 
 class _RecordFolder:
@@ -306,7 +262,7 @@ class _Run:
     frame: FrameRequest
     folder: _RecordFolder
     segmenter: Segmenter | None
-    masks: _Masks | None
+    masks: MaskFolder | None
     roi: Roi | None
     tally: Tally = field(default_factory=Tally)
     records: list[FrameRecord] = field(default_factory=list)
@@ -368,7 +324,7 @@ class _Run:
             for note in result.record.notes:
                 say(f"note: {source}: {note}", quiet=self.request.quiet or self.tally.done > 3)
         except OutputError as error:
-            if error.errno in _FATAL:
+            if is_fatal(error):
                 return error
             self.tally.fail(str(image.path), error)
         # One bad file never stops a batch, whatever it makes a library do.
@@ -426,16 +382,9 @@ class _Run:
                 self.folder.out / name,
                 [w for record in chosen for w in record.widths],
                 [v for record in chosen for v in record.lengths],
-                unit="mm" if scaled else "px", thresholds=self._thresholds() if scaled else None,
+                unit="mm" if scaled else "px", thresholds=width_thresholds(self.frame.rules) if scaled else None,
                 below_gsd=[b for record in chosen for b in record.below],
             )  # fmt: skip
-
-    def _thresholds(self) -> dict[str, float]:
-        rules = self.frame.rules
-        if rules is None:
-            return {}
-        levels = rules.levels.longitudinal or rules.levels.other
-        return {level.name: below.bound_mm for below, level in pairwise(levels)}
 
     def _say_summary(self, seconds: float) -> None:
         tally, quiet, out = self.tally, self.request.quiet, self.folder.out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import math
 import os
@@ -22,15 +21,13 @@ from fissura.imaging.overlay import draw_overlay, plan_overlay_factor, reduce_ma
 from fissura.imaging.read import read_size_hw
 from fissura.imaging.roi import Roi
 from fissura.imaging.scene import Scene, open_scenes
-from fissura.imaging.write import write_geotiff, write_jpeg, write_mask, write_png
+from fissura.imaging.write import is_fatal, write_geotiff, write_jpeg, write_mask, write_png
 from fissura.infer.segmenter import Segmenter, load_segmenter
 from fissura.results import KINDS, ImageResult, PageResult, ResultFolder
 from fissura.segmenting import Progress, SceneResult, count_megapixels, drop_short, parse_scale, segment_scene
 
 _LARGE_FILE_BYTES = 3_000_000
 _NOTES_SHOWN = 5
-# After these nothing more can be written; other causes concern one file.
-_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 @dataclass(frozen=True)
@@ -155,7 +152,7 @@ class _Run:
                     self.results.append(self.folder.commit(image.path, names[image.path], status, pages))
                     self.tally.done += 1
                 except OutputError as error:
-                    if error.errno in _FATAL:
+                    if is_fatal(error):
                         return error
                     self._fail(image, error)
                 # One bad file never stops a batch, whatever it makes a library do.

@@ -14,7 +14,7 @@ from fissura.survey.backdrop import Backdrop
 from fissura.survey.flight import FlightResult, fly
 from fissura.survey.ground import GroundCanvas
 from fissura.survey.looking import GroundLooker
-from fissura.survey.merged import chart_bounds, measure_ground
+from fissura.survey.merged import SeenFrame, chart_bounds, measure_ground
 from fissura.survey.placing import TrackPoint, place_ground
 from fissura.survey.pose import FramePose, Lens
 from support.tiny_model import make_tiny_onnx
@@ -81,17 +81,17 @@ def see(ground: np.ndarray, k: int, pose: FramePose, *, blur: int = 0) -> DrawnF
 @pytest.fixture
 def looker(tmp_path: Path) -> GroundLooker:
     segmenter = Segmenter(DarkBackend(make_tiny_onnx(tmp_path / "tiny.onnx")))
-    return GroundLooker(GroundCanvas(tmp_path / "ground"), segmenter, LENS, whole_frame=True, backdrop=Backdrop(LENS))
+    return GroundLooker(GroundCanvas(tmp_path / "ground"), segmenter, LENS, whole_frame=True, backdrop=Backdrop())
 
 
 def length_of(looker: GroundLooker, result: FlightResult) -> float:
-    bounds = chart_bounds(result.looked, 0, LENS)
+    frames = [SeenFrame.of_look(looked, LENS) for looked in result.looked]
+    bounds = chart_bounds(frames)
     assert bounds is not None
     top, left, bottom, right = bounds
     place = place_ground([TrackPoint((0.0, 0.0), 0.0)], LENS.focal_px)
     found = measure_ground(
-        looker.canvas, result.looked, 0, LENS, place, origin_rc=(top, left), size_hw=(bottom - top, right - left),
-        threshold=0.5,
+        looker.canvas, frames, 0, place, origin_rc=(top, left), size_hw=(bottom - top, right - left), threshold=0.5
     )  # fmt: skip
     return found.measurement.length
 

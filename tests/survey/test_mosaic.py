@@ -19,7 +19,7 @@ def flat(value: int) -> np.ndarray:
 
 @pytest.mark.parametrize("factor", [1, 3])
 def test_frames_lie_where_their_poses_say_without_a_dark_rim(tmp_path: Path, factor: int) -> None:
-    backdrop = Backdrop(LENS)
+    backdrop = Backdrop()
     backdrop.paste(flat(90), FramePose().ground_from_frame(LENS))
     backdrop.paste(flat(150), FramePose(x=640.0).ground_from_frame(LENS))
     picture = paint_mosaic(GroundCanvas(tmp_path), backdrop, (-240, -400), (480, 1440), factor)
@@ -30,7 +30,7 @@ def test_frames_lie_where_their_poses_say_without_a_dark_rim(tmp_path: Path, fac
 
 
 def test_detail_lies_over_the_backdrop(tmp_path: Path) -> None:
-    backdrop, canvas = Backdrop(LENS), GroundCanvas(tmp_path)
+    backdrop, canvas = Backdrop(), GroundCanvas(tmp_path)
     backdrop.paste(flat(90), FramePose().ground_from_frame(LENS))
     ones = np.ones((64, 64), np.float32)
     canvas.paste(0, 0, ones * 0, ones, np.full((64, 64, 3), 200, np.uint8), keep_old=ones)
@@ -40,7 +40,7 @@ def test_detail_lies_over_the_backdrop(tmp_path: Path) -> None:
 
 
 def test_a_view_to_the_horizon_is_left_out() -> None:
-    backdrop = Backdrop(LENS)
+    backdrop = Backdrop()
     backdrop.paste(flat(90), FramePose(tilt_x=np.radians(70)).ground_from_frame(LENS))
     assert backdrop.bounds_rc is None
     backdrop.paste(flat(90), FramePose(tilt_x=np.radians(30)).ground_from_frame(LENS))

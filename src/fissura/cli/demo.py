@@ -1,4 +1,4 @@
-"""``fissura demo``: drawn scenes go through the main job, so that a newcomer without photos sees a result."""
+"""``fissura demo``: a drawn flight goes the whole way, so that a newcomer without photos sees a report."""
 
 from __future__ import annotations
 
@@ -11,193 +11,153 @@ import typer
 from fissura.cli.console import plain_errors, say
 
 if TYPE_CHECKING:
-    from fissura.metrics.counts import MatchCounts
-    from fissura.synth import SyntheticScene
-    from fissura.types import BoolMask, RgbImage
+    import numpy as np
+    import numpy.typing as npt
 
-# Name, seed, surface: a road with alligator cracking, a road with a branching crack, and a wall whose joints
-# and formwork lines are straight and dark and no cracks.
-SCENES = (("asphalt_alligator", 9, "asphalt"), ("asphalt_branching", 7, "asphalt"), ("concrete_joints", 4, "concrete"))
-GSD_MM = 1.0
-TOLERANCE_PX = 2
-_LATITUDE_DEG, _LONGITUDE_DEG = 51.0, 7.0
-_PANEL_HW = (450, 600)
+    from fissura.synth.aerial import PhotoFlight
+
+    Array = npt.NDArray[np.float64]
+
+SEED = 21
+HEIGHT_M, FOCAL_PX = 16.0, 2400.0
+GSD_MM = 1000 * HEIGHT_M / FOCAL_PX
+SPACING_M = 3.0
+TOLERANCE_M = 0.02
+SECTION_M = 10.0
 
 
 @dataclass(frozen=True)
 class DemoScore:
-    """How well the cracks of one scene were found.
+    """How well the cracks of the flight were found, by length in metres.
 
     Attributes:
-        counts: Pixels found, and pixels of the truth, within 2 px of each other: F1@2px comes from these.
-        length_m: Crack centreline in the picture, in metres.
-        found_m: Part of it within 2 px of a found pixel, in metres.
+        truth_m: Drawn crack that a photo shows, as wide as a pixel or wider.
+        found_m: Part of it within 2 cm of a reported crack.
+        reported_m: Reported crack.
+        right_m: Part of it within 2 cm of a drawn crack of any width.
     """
 
-    counts: MatchCounts
-    length_m: float
+    truth_m: float
     found_m: float
+    reported_m: float
+    right_m: float
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for photos and results.")] = Path("fissura-demo"),
     model: Annotated[str, typer.Option(help="Shipped model (see 'fissura models') or an .onnx file.")] = "fast",
-    size: Annotated[tuple[int, int], typer.Option(help="Height and width of the pictures in pixels.")] = (1200, 1600),
+    photos: Annotated[int, typer.Option(min=2, max=60, help="Length of the flight.")] = 8,
+    size: Annotated[tuple[int, int], typer.Option(help="Height and width of the photos in pixels.")] = (1200, 1600),
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only; the files are written.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
 ) -> None:
-    """Draw three scenes with known cracks, run 'fissura segment' on them and compare.
+    """Draw a flight over a cracked road, survey it with 'fissura survey', and compare with the truth.
 
     \b
     Writes, in the folder given by --out:
-      photos/      the scenes as JPEG with position, lens and height, as a drone writes them
-      truth/       where the cracks are, exactly
-      masks/ overlays/  what was found, as 'fissura segment' writes it
-      demo.jpg     photo, truth and found side by side
+      flight/      the photos as a drone writes them, and the road's axis
+      run/         the survey: open run/report.html in a browser, run/cracks.gpkg in QGIS
 
     \b
     Examples:
       fissura demo
-      fissura demo --out somewhere --model mine.onnx
+      fissura demo --out somewhere --photos 20 --model mine.onnx
     """  # noqa: D301 - \b keeps the examples as they are
     with plain_errors(debug=debug):
         from fissura.infer.segmenter import load_segmenter
+        from fissura.survey.request import SurveyRequest
+        from fissura.survey.run import run_survey
 
         load_segmenter(model, threads=1)  # A missing model is told before anything is drawn.
-        say(f"drawing {len(SCENES)} scenes, {GSD_MM:g} mm of ground to a pixel", quiet=quiet)
-        scenes = draw_scenes(out, size)
-        _segment(out, model, quiet=quiet, debug=debug)
-        found = {name: _read_found(out, name, scene.mask.shape) for name, scene in scenes.items()}
-        scores = {name: score_scene(scene, found[name]) for name, scene in scenes.items()}
-        _write_sheet(out / "demo.jpg", scenes, found)
-        if not quiet:
-            _print_scores(scores)
-            say(f"\nsee {out / 'demo.jpg'}; masks and overlays are in {out}")
-            option = "" if model == "fast" else f" --model {model}"
-            say(f"your own photos:  fissura segment PHOTOS --out RESULTS{option}")
+        say(f"drawing a flight of {photos} photos, {GSD_MM:.1f} mm of ground to a pixel", quiet=quiet)
+        flight = draw_flight(out / "flight", photos, size)
+        request = SurveyRequest(
+            (str(out / "flight"),), out / "run", model=model, rules="astm_d6433", ground_height_m=0.0,
+            route=out / "flight" / "axis.geojson", section_length_m=SECTION_M, overwrite=True, quiet=quiet, debug=debug,
+        )  # fmt: skip
+        status = run_survey(request)
+        if status:
+            raise typer.Exit(status)
+        _print_score(score_survey(flight, out / "run"), quiet=quiet)
+        option = "" if model == "fast" else f" --model {model}"
+        say(f"your own photos:  fissura survey PHOTOS --out RUN{option}", quiet=quiet)
+        say(f"open {out / 'run' / 'report.html'}", quiet=quiet)
 
 
-def draw_scenes(out: Path, size_hw: tuple[int, int]) -> dict[str, SyntheticScene]:
-    """Render all scenes, write photos and truth.
+def draw_flight(folder: Path, photos: int, size_hw: tuple[int, int]) -> PhotoFlight:
+    """Draw the flight and write its photos.
 
     Raises:
         OutputError: A file cannot be written.
+        SettingsError: The pictures are too small or too large for the flight.
     """
-    from fissura.imaging.write import write_mask
-    from fissura.synth import render_scene, write_photo
+    from fissura.synth.aerial import AerialCamera, WorldOptions, make_world, write_photo_flight
 
-    scenes: dict[str, SyntheticScene] = {}
-    for index, (name, seed, surface) in enumerate(SCENES):
-        scene = render_scene(
-            seed, size_hw=size_hw, surface="asphalt" if surface == "asphalt" else "concrete", gsd_mm=GSD_MM
-        )
-        # A few metres apart, so that the photos do not lie on top of each other on a map.
-        longitude = _LONGITUDE_DEG + index * 5e-5
-        write_photo(out / "photos" / f"{name}.jpg", scene, latitude_deg=_LATITUDE_DEG, longitude_deg=longitude)
-        write_mask(out / "truth" / f"{name}.png", scene.mask)
-        scenes[name] = scene
-    return scenes
+    for stale in folder.glob("DJI_*.JPG"):  # of a longer flight before
+        stale.unlink()
+    along_m, across_m = (side * GSD_MM / 1000 for side in size_hw)
+    options = WorldOptions(
+        extent_m=(max(across_m, along_m) + 6.0, along_m + SPACING_M * photos + 10.0), crack_density=1.5, vehicles=1.0,
+        trees=0.15, houses=0.0, road_width_m=5.0,
+    )  # fmt: skip
+    camera = AerialCamera(0.0, 0.0, HEIGHT_M, focal_px=FOCAL_PX, image_hw=size_hw)
+    world = make_world(SEED, options)
+    return write_photo_flight(folder, world, camera, spacing_m=SPACING_M, most=photos, gsd_mm=GSD_MM, seed=SEED)
 
 
-def _segment(out: Path, model: str, *, quiet: bool, debug: bool) -> None:
-    """The main job, by the very function behind ``fissura segment``."""
-    from fissura.segment_run import SegmentRequest, run_segment
+def score_survey(flight: PhotoFlight, run: Path) -> DemoScore:
+    """Compare the cracks in a run's GeoJSON with those that were drawn."""
+    import json
 
-    # Named one by one: the folder may hold photos that are not ours.
-    photos = tuple(str(out / "photos" / f"{name}.jpg") for name, _, _ in SCENES)
-    request = SegmentRequest(photos, out, model=model, overwrite=True, quiet=quiet, debug=debug)
-    status = run_segment(request)
-    if status:
-        raise typer.Exit(status)
+    import numpy as np
+    from scipy.spatial import cKDTree
 
-
-def _read_found(out: Path, name: str, shape_hw: tuple[int, ...]) -> BoolMask:
-    """The mask that ``segment`` wrote for a scene."""
-    from fissura.data.pairs import read_mask
-    from fissura.errors import OutputError
-
-    written = sorted((out / "masks").rglob(f"{name}*.png"))
-    if not written:
-        raise OutputError(f"no mask of {name} is in {out / 'masks'}; the lines above say why")
-    mask = read_mask(written[0])
-    if mask.shape != shape_hw:
-        raise OutputError(f"{written[0]} is {mask.shape}, the photo is {shape_hw}; run the demo in a new folder")
-    return mask
+    features = json.loads((run / "cracks.geojson").read_text(encoding="utf-8"))["features"]
+    lines = [np.array(f["geometry"]["coordinates"]) for f in features if f["geometry"]["type"] == "LineString"]
+    points, weights = _sampled([_to_metres(flight, line) for line in lines])
+    truth, length, width, _ = flight.visible_cracks(0.005)
+    wide = width >= GSD_MM
+    if not len(points) or not len(truth):
+        return DemoScore(float(length[wide].sum()), 0.0, float(weights.sum()), 0.0)
+    hit = cKDTree(points).query(truth[wide])[0] <= TOLERANCE_M
+    right = cKDTree(truth).query(points)[0] <= TOLERANCE_M
+    return DemoScore(
+        float(length[wide].sum()), float(length[wide][hit].sum()), float(weights.sum()), float(weights[right].sum())
+    )
 
 
-def score_scene(scene: SyntheticScene, found: BoolMask) -> DemoScore:
-    """Compare a found mask, shape (H, W), with the exact truth of a scene."""
-    from fissura.metrics.counts import count_near, dilate, ellipse
+def _to_metres(flight: PhotoFlight, lonlat: Array) -> Array:
+    """East and north of the world's corner."""
+    import numpy as np
+    from pyproj import Geod
 
-    kernel = ellipse(TOLERANCE_PX)
-    length_m, found_m = measure_found(scene, dilate(found, kernel))
-    return DemoScore(count_near(found, scene.mask, kernel), length_m, found_m)
+    here = np.full(len(lonlat), flight.origin.longitude_deg), np.full(len(lonlat), flight.origin.latitude_deg)
+    azimuth, _, metres = Geod(ellps="WGS84").inv(*here, lonlat[:, 0], lonlat[:, 1])
+    unit = np.column_stack([np.sin(np.radians(azimuth)), np.cos(np.radians(azimuth))])
+    return np.asarray(unit * np.asarray(metres)[:, None], np.float64)
 
 
-def measure_found(scene: SyntheticScene, near: BoolMask) -> tuple[float, float]:
-    """Length of all centrelines inside the picture, and the part of it where ``near`` is True, in metres."""
+def _sampled(lines: list[Array], step_m: float = 0.005) -> tuple[Array, Array]:
+    """Points along lines, shape (N, 2), and the length each stands for, shape (N,)."""
     import numpy as np
 
-    total = hit = 0.0
-    height, width = near.shape
-    for crack in scene.cracks:
-        a, b = crack.points_rc_mm[:-1] / scene.gsd_mm, crack.points_rc_mm[1:] / scene.gsd_mm
-        steps = max(int(np.ceil(np.abs(b - a).max() * 2)), 1)  # At most half a pixel apart.
-        t = ((np.arange(steps) + 0.5) / steps)[:, None, None]
-        pixels = np.floor(a + t * (b - a)).astype(int)
-        share = np.broadcast_to(np.linalg.norm(b - a, axis=1) / steps, pixels.shape[:2])
-        inside = ((pixels >= 0) & (pixels < (height, width))).all(axis=2)
-        total += float(share[inside].sum())
-        hit += float(share[inside][near[pixels[inside][:, 0], pixels[inside][:, 1]]].sum())
-    return total * scene.gsd_mm / 1000, hit * scene.gsd_mm / 1000
+    points, weights = [np.empty((0, 2))], [np.empty(0)]
+    for line in lines:
+        along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+        count = max(1, round(along[-1] / step_m))
+        at = (np.arange(count) + 0.5) * along[-1] / count
+        points.append(np.column_stack([np.interp(at, along, line[:, k]) for k in (0, 1)]))
+        weights.append(np.full(count, along[-1] / count))
+    return np.concatenate(points), np.concatenate(weights)
 
 
-def _print_scores(scores: dict[str, DemoScore]) -> None:
-    from fissura.metrics.scores import f1, precision, recall
-
-    say(f"\nwhat was found, against the exact truth of these drawn scenes (tolerance {TOLERANCE_PX} px):")
-    say(f"  {'scene':<20} {'crack':>8} {'found':>8} {'share':>6} {'precision':>10} {'recall':>7} {'F1@2px':>7}")
-    for name, score in scores.items():
-        share = score.found_m / score.length_m if score.length_m else 0.0
-        c = score.counts
-        say(
-            f"  {name:<20} {score.length_m:>6.2f} m {score.found_m:>6.2f} m {share:>6.0%}"
-            f" {precision(c):>10.2f} {recall(c):>7.2f} {f1(c):>7.2f}"
-        )
-    say("  Drawn scenes are not photographs: figures on real ones are in the model card (fissura models).")
-
-
-def _write_sheet(path: Path, scenes: dict[str, SyntheticScene], found: dict[str, BoolMask]) -> None:
-    """One row a scene: photo, truth, found."""
-    import numpy as np
-
-    from fissura.imaging.write import write_jpeg
-
-    rows = []
-    for name, scene in scenes.items():
-        panels = [
-            _panel(scene.rgb, np.zeros_like(scene.mask), f"{name.replace('_', ', ')}: photo"),
-            _panel(scene.rgb, scene.mask, "truth"),
-            _panel(scene.rgb, found[name], "found"),
-        ]
-        rows.append(np.concatenate(panels, axis=1))
-    write_jpeg(path, np.concatenate(rows, axis=0))
-
-
-def _panel(rgb: RgbImage, mask: BoolMask, label: str) -> RgbImage:
-    """The picture in the panel's size, a mask drawn on it, its label in the corner, white on dark."""
-    import cv2
-    import numpy as np
-
-    from fissura.imaging.overlay import draw_overlay
-
-    size_wh = (_PANEL_HW[1] - 4, _PANEL_HW[0] - 4)
-    out = np.asarray(cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
-    if mask.any():
-        # Drawn after the picture is shrunk, so that a hairline is not averaged away.
-        out = draw_overlay(out, cv2.resize(mask.astype(np.float32), size_wh, interpolation=cv2.INTER_AREA) > 0.1)
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.6
-    (width, height), _ = cv2.getTextSize(label, font, scale, 1)
-    cv2.rectangle(out, (0, 0), (width + 16, height + 16), (25, 25, 25), -1)
-    cv2.putText(out, label, (8, height + 7), font, scale, (255, 255, 255), 1, cv2.LINE_AA)
-    return np.pad(out, ((2, 2), (2, 2), (0, 0)), constant_values=255)
+def _print_score(score: DemoScore, *, quiet: bool) -> None:
+    found = score.found_m / score.truth_m if score.truth_m else 0.0
+    right = score.right_m / score.reported_m if score.reported_m else 0.0
+    say(
+        f"\nagainst the exact truth of this drawn flight, within {100 * TOLERANCE_M:.0f} cm on the map: "
+        f"{score.found_m:.1f} of {score.truth_m:.1f} m of crack were found ({found:.0%}), "
+        f"{score.right_m:.1f} of {score.reported_m:.1f} m reported are right ({right:.0%})",
+        quiet=quiet,
+    )
+    say("Drawn flights are not real ones: figures on photographs are in the model card (fissura models).", quiet=quiet)

@@ -55,6 +55,12 @@ def off_nadir_deg(pitch_deg: float) -> float:
     return abs(pitch_deg + 90.0)
 
 
+def nadir_in_camera(pitch_deg: float, roll_deg: float) -> tuple[float, float, float]:
+    """The direction straight down as the camera sees it: unit vector (right, down, forward) of the picture."""
+    forward, right, down = _rotation(pitch_deg, roll_deg)[2]
+    return float(right), float(down), float(forward)
+
+
 def _pixel_to_ray(focal_px: float, size_hw: tuple[int, int]) -> Matrix:
     """Pixel (x, y, 1) to a ray (forward, right, down) of the camera."""
     centre_y, centre_x = (size_hw[0] - 1) / 2, (size_hw[1] - 1) / 2

@@ -98,6 +98,14 @@ def as_output_error(path: Path, error: OSError) -> OutputError:
     return wrapped
 
 
+_FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+
+
+def is_fatal(error: OutputError) -> bool:
+    """Whether nothing more can be written after this error; other causes concern one file."""
+    return error.errno in _FATAL
+
+
 def remove_temporary_files(folder: Path) -> int:
     """Delete what a killed run left half written under a folder; returns how many files."""
     stale = [path for path in folder.rglob(f"*{TEMPORARY_SUFFIX}") if path.is_file()] if folder.is_dir() else []

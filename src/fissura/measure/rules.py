@@ -276,3 +276,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             if keys.count(key) > 1 and key != "<<":
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} appears twice", node.start_mark)
         return super().construct_mapping(node, deep=deep)
+
+
+def width_thresholds(rules: RuleSet | None) -> dict[str, float]:
+    """Name of each severity level above the lowest to the width at which it begins, in mm; empty without rules."""
+    if rules is None:
+        return {}
+    levels = rules.levels.longitudinal or rules.levels.other
+    return {level.name: below.bound_mm for below, level in pairwise(levels)}

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.geo.homography import transform
-from fissura.survey.pose import Lens, Matrix
+from fissura.survey.pose import Matrix
 from fissura.types import RgbImage
 
 REDUCTION = 8
@@ -16,14 +16,9 @@ _TILE = 256
 
 
 class Backdrop:
-    """Frames pasted over each other at an eighth of the ground's size; the latest lies on top.
+    """Frames pasted over each other at an eighth of the ground's size; the latest lies on top."""
 
-    Args:
-        lens: Of the frames.
-    """
-
-    def __init__(self, lens: Lens) -> None:
-        self._lens = lens
+    def __init__(self) -> None:
         self._tiles: dict[tuple[int, int], npt.NDArray[np.uint8]] = {}
 
     @property
@@ -42,7 +37,7 @@ class Backdrop:
             rgb: Shape (H, W, 3).
             ground: Frame pixel to ground pixel.
         """
-        h, w = self._lens.size_hw
+        h, w = rgb.shape[:2]
         small = cv2.resize(rgb, (max(w // REDUCTION, 1), max(h // REDUCTION, 1)), interpolation=cv2.INTER_AREA)
         up = np.array([[w / small.shape[1], 0, 0], [0, h / small.shape[0], 0], [0, 0, 1.0]])
         full = np.diag([1 / REDUCTION, 1 / REDUCTION, 1.0]) @ ground @ up

@@ -265,7 +265,7 @@ class _Pass:
         self.looker.seconds["colours"] += time.perf_counter() - start
         # Detail differs from place to place and with height: only what is clearly blurred counts as worse.
         quality = 1.0 if sharp >= LEAST_SHARPNESS else sharp
-        look = self.looker.look(rgb, registered.pose, quality)
+        look = self.looker.look(rgb, registered.pose, quality, index=frame.index)
         looked = LookedFrame(
             frame.index, frame.time_s, registered.pose, registered.chart, sharp, look, time.perf_counter() - start
         )

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -131,6 +132,20 @@ class GroundCanvas:
                 continue
             cells = self._quality.setdefault(key, np.zeros((_CELLS, _CELLS), np.float32))
             cells[inner] = np.maximum(cells[inner], np.where(looked[outer], quality[outer], 0))
+
+    def seen_outline(self) -> Any:
+        """Outline of all cells that were looked at: shapely Polygon or MultiPolygon in ground pixels (x, y)."""
+        import shapely
+        from rasterio.features import shapes
+        from rasterio.transform import Affine
+        from shapely.geometry import shape
+
+        parts = []
+        for (row, column), cells in sorted(self._quality.items()):
+            seen = (cells > 0).view(np.uint8)
+            where = Affine(CELL_PX, 0, column * TILE_PX, 0, CELL_PX, row * TILE_PX)
+            parts += [shape(outline) for outline, _ in shapes(seen, mask=seen > 0, transform=where)]
+        return shapely.simplify(shapely.union_all(parts), 0.75 * CELL_PX) if parts else shapely.MultiPolygon()
 
     def paste(
         self,

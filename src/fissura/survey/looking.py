@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import cv2
@@ -16,8 +17,9 @@ from fissura.infer.segmenter import Segmenter
 from fissura.road import Road, RoadSlice, RoadSlices, find_road, plan_slices
 from fissura.survey.backdrop import Backdrop
 from fissura.survey.ground import CELL_PX, GroundCanvas
+from fissura.survey.look_memory import LookMemory
 from fissura.survey.pose import FramePose, Lens, Matrix, ground_pixel_size
-from fissura.types import BoolMask, RgbImage
+from fissura.types import BoolMask, Probability, RgbImage
 
 BETTER = 1.3
 """Ground is looked at again when it is seen this much better: closer, or sharper."""
@@ -86,6 +88,7 @@ class GroundLooker:
         scale: Enlargement of slices: network pixels per frame pixel.
         whole_frame: Look at all ground, road or not.
         backdrop: Where whole frames go, small.
+        memory: Keeps what the network said, for a run that goes on.
     """
 
     canvas: GroundCanvas
@@ -94,16 +97,18 @@ class GroundLooker:
     scale: float = 1.0
     whole_frame: bool = False
     backdrop: Backdrop | None = None
+    memory: LookMemory | None = None
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     _before: tuple[Road, Matrix] | None = None
 
-    def look(self, rgb: RgbImage, pose: FramePose, quality: float) -> Look:
+    def look(self, rgb: RgbImage, pose: FramePose, quality: float, *, index: int | None = None) -> Look:
         """Segment what is new in a frame.
 
         Args:
             rgb: The frame, shape (H, W, 3).
             pose: Where it looks.
             quality: Sharpness of the frame, 1 for a usual one of this flight.
+            index: Number of the frame, under which its result is remembered.
         """
         ground = pose.ground_from_frame(self.lens)
         start = time.perf_counter()
@@ -132,7 +137,7 @@ class GroundLooker:
         )
         if not len(slices):
             return Look(0, share, road.found, road.direction_deg, 0)
-        new = self._segment(rgb, road, slices, ground, quality)
+        new = self._segment(rgb, road, slices, ground, quality, index)
         return Look(len(slices), share, road.found, road.direction_deg, new)
 
     def _road(self, rgb: RgbImage, ground: Matrix) -> Road:
@@ -168,7 +173,9 @@ class GroundLooker:
         rim = np.minimum(np.minimum(x, W - 1 - x), np.minimum(y, H - 1 - y)) < _RIM_PX
         return np.asarray(np.where(rim, value * _RIM_QUALITY, value), np.float32)
 
-    def _segment(self, rgb: RgbImage, road: Road, slices: RoadSlices, ground: Matrix, quality: float) -> int:
+    def _segment(
+        self, rgb: RgbImage, road: Road, slices: RoadSlices, ground: Matrix, quality: float, index: int | None
+    ) -> int:
         start = time.perf_counter()
         corners = np.concatenate([transform(ground, s.corners_rc[:, ::-1]) for s in slices.slices])
         left, top = np.floor(corners.min(axis=0)).astype(int) // CELL_PX * CELL_PX
@@ -179,7 +186,10 @@ class GroundLooker:
         )
         shown = quieten(rgb, road) if road.found else rgb
         tiles = (slices.cut(shown, s) for s in slices.slices)
-        for s, probability in zip(slices.slices, self.segmenter.backend.predict_tiles(tiles), strict=True):
+        predicted: Iterable[Probability] = self.segmenter.backend.predict_tiles(tiles)
+        if self.memory is not None and index is not None:
+            predicted = self.memory.recall(index, len(slices), self.segmenter.card.tile, predicted)
+        for s, probability in zip(slices.slices, predicted, strict=True):
             self._add(s, slices.weight(s), probability, ground, (top, left), total, weight)
         self.seconds["network"] += time.perf_counter() - start
         start = time.perf_counter()

@@ -3,24 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from fissura.geo.homography import transform
+from fissura.geo.scale import GroundScale
 from fissura.measure.large import trace_cracks_by_tiles
-from fissura.measure.measuring import Measurement, MeasureOptions, measure_graph
-from fissura.measure.model import Points
+from fissura.measure.measuring import Measurement, MeasureOptions, measure_graph, width_per_px
+from fissura.measure.model import CrackGraph, Points
 from fissura.measure.rules import RuleSet
+from fissura.measure.widths import WidthReport
 from fissura.measure.windows import measure_widths_by_windows
 from fissura.survey.flight import LookedFrame
 from fissura.survey.ground import GroundCanvas
 from fissura.survey.placing import FlightPlace
-from fissura.survey.pose import Lens
+from fissura.survey.pose import FramePose, Lens, Matrix
 from fissura.types import BoolMask, Probability, RgbImage
 
+WIDEST_CRACK_MM = 150.0
+"""What is wider on the whole is a shadow, a patch or a hole, whatever the network says: ASTM D6433 calls 75 mm high."""
 _PAD_PX = 32
+
+
+@dataclass(frozen=True, eq=False)
+class SeenFrame:
+    """A frame that the ground was made from, and where on the ground it lies.
+
+    Attributes:
+        pose: Of the frame.
+        lens: Of the frame.
+        direction_deg: Of the road in the frame, counter-clockwise from its right; None if there is none.
+    """
+
+    pose: FramePose
+    lens: Lens
+    direction_deg: float | None
+
+    @property
+    def ground_from_frame(self) -> Matrix:
+        """Frame pixel (x, y, 1) to ground pixel."""
+        return self.pose.ground_from_frame(self.lens)
+
+    @property
+    def centre_xy(self) -> npt.NDArray[np.float64]:
+        """Ground pixel that the middle of the frame shows, shape (2,)."""
+        return np.asarray(transform(self.ground_from_frame, np.array([self.lens.centre_xy]))[0], np.float64)
+
+    @classmethod
+    def of_look(cls, looked: LookedFrame, lens: Lens) -> SeenFrame:
+        """From a look of a video."""
+        return cls(looked.pose, lens, looked.look.direction_deg)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +65,9 @@ class MergedGround:
         chart: Its number.
         origin_rc: Ground pixel of the measurement's pixel (0, 0).
         measurement: Cracks, in pixels from the origin.
-        sources: Index (into the looked frames) of the frame that saw each crack's middle best placed.
+        sources: Index of the frame that saw each crack's middle best.
         place: Scale and place.
+        left_out: Lengths in metres of what was found but is too wide for a crack.
     """
 
     chart: int
@@ -40,13 +75,27 @@ class MergedGround:
     measurement: Measurement
     sources: tuple[int, ...]
     place: FlightPlace
+    left_out: tuple[float, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """For the user."""
+        if not self.left_out:
+            return self.place.notes
+        return (
+            *self.place.notes,
+            f"{len(self.left_out)} finds of {sum(self.left_out):.1f} m in all were left out: wider than "
+            f"{WIDEST_CRACK_MM:g} mm, they are shadows, patches or holes and no cracks",
+        )
 
 
-def chart_bounds(looked: Sequence[LookedFrame], chart: int, lens: Lens) -> tuple[int, int, int, int] | None:
-    """First and last (exclusive) ground row and column that the looks of a chart can have touched."""
-    h, w = lens.size_hw
-    corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
-    points = [transform(f.pose.ground_from_frame(lens), corners) for f in looked if f.chart == chart]
+def chart_bounds(frames: Sequence[SeenFrame]) -> tuple[int, int, int, int] | None:
+    """First and last (exclusive) ground row and column that looks at these frames can have touched."""
+    points = []
+    for f in frames:
+        h, w = f.lens.size_hw
+        corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
+        points.append(transform(f.ground_from_frame, corners))
     if not points:
         return None
     low, high = np.concatenate(points).min(axis=0), np.concatenate(points).max(axis=0)
@@ -57,16 +106,15 @@ def chart_bounds(looked: Sequence[LookedFrame], chart: int, lens: Lens) -> tuple
 
 
 def measure_ground(
-    canvas: GroundCanvas, looked: Sequence[LookedFrame], chart: int, lens: Lens, place: FlightPlace, *,
-    origin_rc: tuple[int, int], size_hw: tuple[int, int], threshold: float, rules: RuleSet | None = None,
+    canvas: GroundCanvas, frames: Sequence[SeenFrame], chart: int, place: FlightPlace, *, origin_rc: tuple[int, int],
+    size_hw: tuple[int, int], threshold: float, rules: RuleSet | None = None,
 ) -> MergedGround:  # fmt: skip
-    """Trace, measure and classify the cracks of one chart.
+    """Trace, measure and classify the cracks of one connected piece of ground.
 
     Args:
         canvas: The merged ground.
-        looked: All looks of the flight.
-        chart: Which piece of ground.
-        lens: Of the frames.
+        frames: That it was made from.
+        chart: Number of the piece.
         place: Its scale and place, for pixels from ``origin_rc``.
         origin_rc: First ground row and column.
         size_hw: Rows and columns from there.
@@ -87,27 +135,56 @@ def measure_ground(
 
     graph = trace_cracks_by_tiles(read_window, *size_hw)
     widths = measure_widths_by_windows(graph, read_rgb)
-    own = [(i, f) for i, f in enumerate(looked) if f.chart == chart]
-    options = MeasureOptions(road_direction_at=_road_directions([f for _, f in own], lens, origin_rc), rules=rules)
+    graph, widths, left_out = without_wide(graph, widths, place.scale)
+    options = MeasureOptions(road_direction_at=_road_directions(frames, origin_rc), rules=rules)
     found = measure_graph(graph, scale=place.scale, options=options, widths=widths)
-    return MergedGround(chart, origin_rc, found, _sources(found, own, lens, origin_rc), place)
+    return MergedGround(chart, origin_rc, found, _nearest(found, frames, origin_rc), place, left_out)
 
 
-def _centres_xy(looked: Sequence[LookedFrame], lens: Lens) -> npt.NDArray[np.float64]:
-    middle = np.array([lens.centre_xy])
-    return np.array([transform(f.pose.ground_from_frame(lens), middle)[0] for f in looked]).reshape(-1, 2)
+def without_wide(
+    graph: CrackGraph, widths: WidthReport, scale: GroundScale | None
+) -> tuple[CrackGraph, WidthReport, tuple[float, ...]]:
+    """Leave out what is wider than `WIDEST_CRACK_MM`: whole finds by their mean width, and single branches.
+
+    Args:
+        graph: Centrelines.
+        widths: Of its branches.
+        scale: Without one nothing is left out.
+    Returns:
+        What is left, and the length in metres of each find that lost something.
+    """
+    if scale is None or not graph.branches:
+        return graph, widths, ()
+    length = np.array([b.length_px for b in graph.branches])
+    mean, metres = np.empty(len(length)), np.empty(len(length))
+    for k, (branch, measured) in enumerate(zip(graph.branches, widths.branches, strict=True)):
+        mean[k] = float((measured.width_px * width_per_px(branch.points_rc, scale)).mean())
+        steps = np.diff(scale.to_ground(branch.points_rc), axis=0)
+        metres[k] = float(np.linalg.norm(steps, axis=1).sum()) / 1000.0
+    of = np.unique([b.crack_id for b in graph.branches], return_inverse=True)[1]
+    whole = np.bincount(of, length * mean) / np.bincount(of, length)
+    wide = (mean > WIDEST_CRACK_MM) | (whole[of] > WIDEST_CRACK_MM)
+    if not wide.any():
+        return graph, widths, ()
+    kept = np.flatnonzero(~wide)
+    lost = np.bincount(of, metres * wide)
+    return (
+        replace(graph, branches=tuple(graph.branches[k] for k in kept)),
+        replace(widths, branches=tuple(widths.branches[k] for k in kept)),
+        tuple(float(v) for v in lost[lost > 0]),
+    )
 
 
 def _road_directions(
-    looked: Sequence[LookedFrame], lens: Lens, origin_rc: tuple[int, int]
+    frames: Sequence[SeenFrame], origin_rc: tuple[int, int]
 ) -> Callable[[Points], npt.NDArray[np.float64]] | None:
     """The road's direction on the ground beside any point, from the nearest look that knows one; None if none does."""
-    known = [f for f in looked if f.look.direction_deg is not None]
+    known = [f for f in frames if f.direction_deg is not None]
     if not known:
         return None
-    centres = _centres_xy(known, lens)
+    centres = np.array([f.centre_xy for f in known])
     # Angles in the frame run counter-clockwise as seen, turns of the frame clockwise.
-    angles = np.array([(f.look.direction_deg or 0.0) - np.degrees(f.pose.turn) for f in known]) % 180.0
+    angles = np.array([(f.direction_deg or 0.0) - np.degrees(f.pose.turn) for f in known]) % 180.0
 
     def at(points_rc: Points) -> npt.NDArray[np.float64]:
         xy = points_rc[:, ::-1] + (origin_rc[1], origin_rc[0])
@@ -117,15 +194,10 @@ def _road_directions(
     return at
 
 
-def _sources(
-    found: Measurement, own: Sequence[tuple[int, LookedFrame]], lens: Lens, origin_rc: tuple[int, int]
-) -> tuple[int, ...]:
+def _nearest(found: Measurement, frames: Sequence[SeenFrame], origin_rc: tuple[int, int]) -> tuple[int, ...]:
     """For each crack the look whose middle is nearest to the crack's."""
-    if not own:
+    if not frames:
         return ()
-    centres = _centres_xy([f for _, f in own], lens)
-    result, shift = [], np.array(origin_rc[::-1])
-    for crack in found.cracks:
-        xy = crack.points_rc[len(crack.points_rc) // 2][::-1] + shift
-        result.append(own[int(np.linalg.norm(centres - xy, axis=1).argmin())][0])
-    return tuple(result)
+    centres, shift = np.array([f.centre_xy for f in frames]), np.array(origin_rc[::-1])
+    middles = [crack.points_rc[len(crack.points_rc) // 2][::-1] + shift for crack in found.cracks]
+    return tuple(int(np.linalg.norm(centres - xy, axis=1).argmin()) for xy in middles)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from fissura.geo.scale import GroundScale
 from fissura.imaging.crack_overlay import OverlayArea, OverlayLine, draw_crack_overlay
+from fissura.imaging.write import write_jpeg
 from fissura.measure.measuring import width_per_px
 from fissura.measure.model import Crack
+from fissura.report.records import MapPicture
 from fissura.survey.backdrop import REDUCTION, Backdrop
 from fissura.survey.ground import TILE_PX, GroundCanvas
 from fissura.survey.merged import MergedGround
 from fissura.types import RgbImage
 
+_MAP_PX = 2400
 MOST_SIDE_PX = 9000
 """Longer side of a mosaic."""
 
@@ -56,6 +62,40 @@ def draw_mosaic(
     ]
     small = None if scale is None else _reduced_scale(scale, factor)
     return draw_crack_overlay(rgb, lines, areas, scale=small, caption=caption), factor
+
+
+def write_mosaic(
+    out: Path, name: str, canvas: GroundCanvas, backdrop: Backdrop, ground: MergedGround, *, caption: str,
+    to_lonlat: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]] | None,
+) -> MapPicture | None:  # fmt: skip
+    """Write ``mosaics/NAME.jpg`` with the cracks, and a small one without them to put under the report's map.
+
+    Args:
+        out: Folder of the run.
+        name: Of the ground.
+        canvas: See `draw_mosaic`.
+        backdrop: See `draw_mosaic`.
+        ground: See `draw_mosaic`.
+        caption: For the legend.
+        to_lonlat: Ground pixels (x, y), shape (N, 2), to degrees; None without a place.
+    Returns:
+        The small one with its place; None without a place.
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    picture, _ = draw_mosaic(canvas, backdrop, ground, caption=caption)
+    write_jpeg(out / "mosaics" / f"{name}.jpg", picture, quality=88)
+    if to_lonlat is None:
+        return None
+    top, left = ground.origin_rc
+    height, width = ground.measurement.graph.size_hw
+    factor = max(1, -(-max(height, width) // _MAP_PX))
+    plain = paint_mosaic(canvas, backdrop, (top, left), (height, width), factor)
+    path = f"mosaics/{name}.map.jpg"
+    write_jpeg(out / path, plain, quality=85)
+    h, w = plain.shape[0] * factor, plain.shape[1] * factor
+    corners = np.array([[left, top], [left + w, top], [left + w, top + h], [left, top + h]], np.float64) - 0.5
+    return MapPicture(path, to_lonlat(corners))
 
 
 def paint_mosaic(

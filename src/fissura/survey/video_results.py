@@ -1,24 +1,39 @@
-"""What a surveyed flight leaves behind: tables, places on the map, the log of looks, the summary."""
+"""What a surveyed video leaves behind: its ground, the frames that were looked at, the figures of the pass."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from fissura import __version__
 from fissura.geo.telemetry import Telemetry
-from fissura.imaging.write import as_output_error, write_bytes
-from fissura.report.geojson import GeoFeature, write_cracks_geojson
-from fissura.report.tables import Fields, area_fields, crack_fields, write_areas_csv, write_cracks_csv
+from fissura.measure.model import Crack
+from fissura.report.records import SurveyCrack, SurveyFrame
 from fissura.spec import ModelCard
+from fissura.survey.backdrop import Backdrop
 from fissura.survey.flight import FlightResult, LookedFrame
+from fissura.survey.ground import GroundCanvas
+from fissura.survey.ground_record import (
+    PICTURES,
+    GroundRecord,
+    Sighting,
+    cut_picture,
+    outline_to_ground,
+    record_ground,
+    write_picture,
+)
 from fissura.survey.merged import MergedGround
+from fissura.survey.mosaic import paint_mosaic, write_mosaic
+from fissura.survey.photo_pose import footprint
+from fissura.survey.pose import Lens, ground_pixel_size
+from fissura.survey.run_folder import RunFolder
+
+LonLat = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -45,69 +60,184 @@ class Origin:
         return None if self.telemetry is None else self.telemetry.at(time_s).captured_at
 
 
-def write_tables(folder: Path, origin: Origin, result: FlightResult, grounds: Sequence[MergedGround]) -> None:
-    """Write ``cracks.csv``, ``areas.csv`` and, where positions are known, ``cracks.geojson``."""
-    rows: list[Fields] = []
-    areas: list[Fields] = []
-    features: list[GeoFeature] = []
-    name = Path(origin.source).name
-    crack_base = 0
-    for ground in grounds:
-        row_base, area_base, last = len(rows), len(areas), 0
-        for crack, source in zip(ground.measurement.cracks, ground.sources, strict=True):
-            looked = result.looked[source]
-            captured = origin.captured_at(looked.time_s)
-            row = crack_fields(crack, source_frame=f"{name}#{looked.index}", captured_at=captured, model=origin.model)
-            row |= {"id": crack.id + row_base, "crack_id": crack.crack_id + crack_base, "extent": crack.extent}
-            last = max(last, crack.crack_id)
-            rows.append(row)
-            features += _feature("line", crack.points_rc, row, ground)
-        for area in ground.measurement.areas:
-            row = area_fields(area, source_frame=name, model=origin.model) | {"id": area.id + area_base}
-            areas.append(row)
-            features += _feature("area", area.outline_rc, row, ground)
-        crack_base += last
-    write_cracks_csv(folder / "cracks.csv", rows)
-    write_areas_csv(folder / "areas.csv", areas)
-    if any(ground.place.placement is not None for ground in grounds):
-        write_cracks_geojson(folder / "cracks.geojson", features)
+@dataclass(eq=False)
+class VideoOutcome:
+    """Everything the report needs of a video.
 
-
-def _feature(
-    kind: Literal["line", "area"], points_rc: np.ndarray, row: Fields, ground: MergedGround
-) -> list[GeoFeature]:
-    placement = ground.place.placement
-    if placement is None:
-        return []
-    return [GeoFeature(kind, placement.to_lonlat(points_rc), row, placement.sigma_m)]
-
-
-def log_look(path: Path, source: str, looked: LookedFrame) -> None:
-    """Append a line to ``manifest.jsonl``.
-
-    Raises:
-        OutputError: It cannot be written.
+    Attributes:
+        grounds: Connected pieces of ground.
+        frames: That were looked at; one failed entry if nothing could be.
+        track: Camera positions, shape (N, 2); empty without telemetry.
+        figures: Of the pass, for ``summary.json``.
+        complete: False if the flight ended early.
+        notes: For the user.
     """
+
+    grounds: list[GroundRecord] = field(default_factory=list)
+    frames: list[SurveyFrame] = field(default_factory=list)
+    track: list[list[float]] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    complete: bool = True
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def failed(cls, source: str, name: str, error: str) -> VideoOutcome:
+        """Of a video that gave nothing."""
+        frame = SurveyFrame(name, source, kind="video", status="failed", error=error)
+        return cls(frames=[frame], figures={"source": source, "complete": False}, complete=False)
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON."""
+        frames = []
+        for frame in self.frames:
+            raw = asdict(frame)
+            for key in ("camera_lonlat", "footprint_lonlat"):
+                raw[key] = None if raw[key] is None else np.round(raw[key], 10).tolist()
+            raw["captured_at"] = None if frame.captured_at is None else frame.captured_at.isoformat()
+            frames.append(raw)
+        return {
+            "grounds": [g.to_plain() for g in self.grounds], "frames": frames, "track": self.track,
+            "figures": self.figures, "complete": self.complete, "notes": list(self.notes),
+        }  # fmt: skip
+
+    @classmethod
+    def from_plain(cls, raw: dict[str, Any]) -> VideoOutcome:
+        """The other way."""
+        frames = []
+        for f in raw["frames"]:
+            at = f["captured_at"]
+            frames.append(SurveyFrame(**f | {
+                "size_hw": tuple(f["size_hw"]), "notes": tuple(f["notes"]),
+                "captured_at": None if at is None else datetime.fromisoformat(at),
+                **{k: None if f[k] is None else np.array(f[k]) for k in ("camera_lonlat", "footprint_lonlat")},
+            }))  # fmt: skip
+        grounds = [GroundRecord.from_plain(g) for g in raw["grounds"]]
+        return cls(grounds, frames, raw["track"], raw["figures"], raw["complete"], tuple(raw["notes"]))
+
+
+def describe_look(looked: LookedFrame) -> dict[str, Any]:
+    """A look as plain values, for ``manifest.jsonl``."""
     look = looked.look
-    line = {
-        "source": source, "frame": looked.index, "time_s": round(looked.time_s, 4), "chart": looked.chart,
+    return {
+        "frame": looked.index, "time_s": round(looked.time_s, 4), "chart": looked.chart,
         "pose": [round(float(v), 7) for v in looked.pose.vector()], "sharpness": round(looked.sharpness, 3),
         "slices": look.slices, "road_found": look.road_found, "road_share": round(look.road_share, 4),
         "direction_deg": look.direction_deg, "new_ground_px": look.new_px, "seconds": round(looked.seconds, 4),
         "status": "done",
     }  # fmt: skip
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-    except OSError as error:
-        raise as_output_error(path, error) from error
 
 
-def write_summary(
-    path: Path, origin: Origin, result: FlightResult, grounds: Sequence[MergedGround], *, complete: bool,
-    seen_px: int, notes: Sequence[str],
-) -> None:  # fmt: skip
-    """Write ``summary.json``."""
+def collect_outcome(
+    folder: RunFolder, key: str, origin: Origin, result: FlightResult, grounds: Sequence[MergedGround], *, lens: Lens,
+    canvas: GroundCanvas, backdrop: Backdrop, notes: Sequence[str], complete: bool, error: str,
+) -> VideoOutcome:  # fmt: skip
+    """Draw mosaics and pictures, and put together what the report needs."""
+    name = Path(origin.source).name
+    records, frames = [], []
+    for ground in grounds:
+        looked = [f for f in result.looked if f.chart == ground.chart]
+        title = key if len(grounds) == 1 else f"{key}_{ground.chart + 1}"
+        record = _record(ground, looked, origin, lens, name)
+        to_lonlat = _to_lonlat(ground)
+        record.mosaic = write_mosaic(
+            folder.out, title, canvas, backdrop, ground, caption=name, to_lonlat=to_lonlat
+        )
+        _add_pictures(record, ground, canvas, backdrop, folder.out, title)
+        if len(grounds) == 1 and to_lonlat is not None and ground.measurement.scale is not None:
+            mm = float(ground.measurement.scale.matrix[0, 0])
+            record.ground += outline_to_ground("inspected", canvas.seen_outline(), to_lonlat, mm)
+        records.append(record)
+        frames += [_frame(f, ground, origin, lens, name, error) for f in looked]
+    plain = [GroundRecord.from_plain(r.to_plain()) for r in records]  # rounded as they are when read back
+    return VideoOutcome(
+        plain, frames, _camera_track(result, origin), _figures(origin, result, grounds, canvas, complete, notes),
+        complete, tuple(dict.fromkeys(notes)),
+    )  # fmt: skip
+
+
+def _record(
+    ground: MergedGround, looked: Sequence[LookedFrame], origin: Origin, lens: Lens, name: str
+) -> GroundRecord:
+    placement = ground.place.placement
+
+    def sighting(crack: Crack, index: int) -> Sighting:
+        frame = looked[index]
+        sigma = None if placement is None else placement.sigma_m
+        return Sighting(f"{name}#{frame.index}", origin.captured_at(frame.time_s), None, sigma)
+
+    return record_ground(ground, sighting, area_source=name, model=origin.model)
+
+
+def _to_lonlat(ground: MergedGround) -> Callable[[LonLat], LonLat] | None:
+    """Ground pixels (x, y) to degrees; None without a place."""
+    placement, (top, left) = ground.place.placement, ground.origin_rc
+    if placement is None:
+        return None
+    return lambda xy: placement.to_lonlat(xy[:, ::-1] - (top, left))
+
+
+def _add_pictures(
+    record: GroundRecord, ground: MergedGround, canvas: GroundCanvas, backdrop: Backdrop, out: Path, title: str
+) -> None:
+    """Pictures of the worst cracks, cut from the merged ground."""
+    from fissura.report.page_worst import rank_worst
+
+    number = {id(c): k for k, c in enumerate(record.cracks)}
+    scale, (top, left) = ground.measurement.scale, ground.origin_rc
+    mm = None if scale is None else float(scale.matrix[0, 0])
+    for crack in rank_worst(record.cracks, PICTURES):
+        f = crack.fields
+        x0, y0, x1, y1 = (int(f[k]) for k in ("left_px", "top_px", "right_px", "bottom_px"))  # type: ignore[arg-type]
+        pad = max(max(x1 - x0, y1 - y0) // 4, 160)
+        box = top + y0 - pad, left + x0 - pad
+        rgb = paint_mosaic(canvas, backdrop, box, (y1 - y0 + 2 * pad, x1 - x0 + 2 * pad), 1)
+        piece, size = cut_picture(rgb, (pad, pad, pad + x1 - x0, pad + y1 - y0), mm)
+        picture = write_picture(out, f"{title}_{f['id']}", piece, size)
+        record.cracks[number[id(crack)]] = SurveyCrack(f, crack.lonlat, crack.position_sigma_m, picture=picture)
+
+
+def _frame(
+    looked: LookedFrame, ground: MergedGround, origin: Origin, lens: Lens, name: str, error: str
+) -> SurveyFrame:
+    place, scale = _to_lonlat(ground), ground.measurement.scale
+    gsd = height = None
+    if scale is not None:
+        mm = float(scale.matrix[0, 0])
+        pixel = ground_pixel_size(looked.pose.ground_from_frame(lens), np.array([lens.centre_xy]))
+        gsd, height = float(pixel[0]) * mm, float(np.exp(looked.pose.log_height)) * mm * lens.focal_px / 1000.0
+    outline = camera = None
+    if place is not None:
+        outline = place(footprint(looked.pose, lens)[0])
+        camera = place(np.array([[looked.pose.x, looked.pose.y]]))[0]
+    return SurveyFrame(
+        f"{name}#{looked.index}", origin.source, kind="video", captured_at=origin.captured_at(looked.time_s),
+        camera_lonlat=camera, footprint_lonlat=outline,
+        position_sigma_m=None if ground.place.placement is None else ground.place.placement.sigma_m,
+        size_hw=lens.size_hw, gsd_mm=gsd, height_m=height, sharpness=round(looked.sharpness, 3),
+        road_found=looked.look.road_found, direction_deg=looked.look.direction_deg, slices=looked.look.slices,
+        seconds=round(looked.seconds, 3), notes=(error,) if error else (),
+    )  # fmt: skip
+
+
+def _camera_track(result: FlightResult, origin: Origin) -> list[list[float]]:
+    """Positions by telemetry, ten a second at most."""
+    if origin.telemetry is None:
+        return []
+    track, last = [], -1.0
+    for seen in result.registered:
+        if seen.time_s - last < 0.1:
+            continue
+        known = origin.telemetry.at(seen.time_s)
+        if known.latitude_deg is not None and known.longitude_deg is not None:
+            track.append([round(known.longitude_deg, 9), round(known.latitude_deg, 9)])
+            last = seen.time_s
+    return track
+
+
+def _figures(
+    origin: Origin, result: FlightResult, grounds: Sequence[MergedGround], canvas: GroundCanvas, complete: bool,
+    notes: Sequence[str],
+) -> dict[str, Any]:  # fmt: skip
     lengths: list[dict[str, Any]] = [
         {
             "chart": g.chart, "unit": "px" if g.measurement.scale is None else "mm",
@@ -115,18 +245,17 @@ def write_summary(
         }
         for g in grounds
     ]  # fmt: skip
-    summary = {
-        "source": origin.source, "fissura": __version__, "model": origin.model, "complete": complete,
-        "frames": result.frames, "duration_s": round(result.duration_s, 3), "elapsed_s": round(result.elapsed_s, 3),
+    return {
+        "source": origin.source, "model": origin.model, "complete": complete, "frames": result.frames,
+        "duration_s": round(result.duration_s, 3), "elapsed_s": round(result.elapsed_s, 3),
         "looked_frames": len(result.looked), "slices": sum(f.look.slices for f in result.looked),
         "frames_without_road": sum(not f.look.road_found for f in result.looked),
         "blurred_passed_over": result.blurred, "damaged_passed_over": result.damaged,
-        "registered": len(result.registered),
-        "lost": sum(r.pose is None for r in result.registered), "charts": len(grounds), "ground_seen_px": seen_px,
+        "registered": len(result.registered), "lost": sum(r.pose is None for r in result.registered),
+        "charts": len(grounds), "ground_seen_px": canvas.seen_px,
         "seconds": {stage: round(s, 3) for stage, s in sorted(result.seconds.items())},
         "cracks": sum(row["cracks"] for row in lengths), "length": lengths, "notes": list(dict.fromkeys(notes)),
     }  # fmt: skip
-    write_bytes(path, (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def describe_result(result: FlightResult, grounds: Sequence[MergedGround]) -> list[str]:

@@ -10,6 +10,7 @@ from fissura.synth.aerial.flight import Flight, plan_flight
 from fissura.synth.aerial.ground import Ground
 from fissura.synth.aerial.model import GroundCrack, Road, Vehicle, WorldOptions
 from fissura.synth.aerial.photo import write_aerial_photo
+from fissura.synth.aerial.photo_flight import PhotoFlight, TelemetryNoise, write_photo_flight
 from fissura.synth.aerial.telemetry import Origin
 from fissura.synth.aerial.vehicles import MovingVehicle, plan_traffic
 from fissura.synth.aerial.video import Encoding, FlightTruth, write_flight
@@ -27,7 +28,9 @@ __all__ = [
     "GroundCrack",
     "MovingVehicle",
     "Origin",
+    "PhotoFlight",
     "Road",
+    "TelemetryNoise",
     "Vehicle",
     "WorldOptions",
     "draw_camera",
@@ -37,4 +40,5 @@ __all__ = [
     "render_view",
     "write_aerial_photo",
     "write_flight",
+    "write_photo_flight",
 ]

@@ -1,13 +1,13 @@
-"""The run behind ``fissura survey VIDEO``: from a video to measured cracks, each reported once.
+"""A video of a survey: from its frames to merged, measured ground, each crack once.
 
-Results appear in the run's folder when the flight has been seen; ``manifest.jsonl`` grows with every look. Whatever
-ends the flight early (a stream that stays away, Ctrl-C, a damaged file), what was seen until then is measured and
-written.
+Whatever ends the flight early (a stream that stays away, Ctrl-C, a damaged file), what was seen until then is measured
+and written. What the network said of each frame is on disk, so a killed run decodes again but does not look again.
 """
 
 from __future__ import annotations
 
 import math
+import shutil
 import signal
 import time
 import traceback
@@ -17,32 +17,49 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fissura.cli.console import EXIT_OK, EXIT_SOME_FAILED, ProgressLine, say, warn
+from fissura.cli.console import ProgressLine, say, warn
 from fissura.errors import FissuraError, OutputError, SettingsError
 from fissura.geo.telemetry import Telemetry, read_telemetry
 from fissura.geo.view import up_azimuth_deg
 from fissura.imaging.video import VideoFrame, VideoReader, open_video
-from fissura.imaging.write import write_jpeg
-from fissura.infer.segmenter import Segmenter, load_segmenter
-from fissura.measure.rules import RuleSet, read_rules
+from fissura.infer.segmenter import Segmenter
+from fissura.measure.rules import RuleSet
 from fissura.survey.annotate import PosePath, write_annotated
 from fissura.survey.backdrop import Backdrop
-from fissura.survey.flight import FlightResult, fly
+from fissura.survey.flight import FlightResult, LookedFrame, fly
 from fissura.survey.ground import GroundCanvas
+from fissura.survey.look_memory import LookMemory
 from fissura.survey.looking import GroundLooker
-from fissura.survey.merged import MergedGround, chart_bounds, measure_ground
-from fissura.survey.mosaic import draw_mosaic
+from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, measure_ground
 from fissura.survey.placing import TrackPoint, place_ground
 from fissura.survey.pose import USUAL_FOCAL_35MM, Lens
-from fissura.survey.video_results import Origin, describe_result, log_look, write_summary, write_tables
-from fissura.survey.video_settings import VideoRequest, claim_folder
+from fissura.survey.request import SurveyRequest
+from fissura.survey.run_folder import RunFolder
+from fissura.survey.video_results import Origin, VideoOutcome, collect_outcome, describe_look, describe_result
 
 
 @dataclass
-class _Run:
-    """State of one run."""
+class VideoRun:
+    """State of one video.
 
-    request: VideoRequest
+    Attributes:
+        request: Options.
+        source: The video, as given.
+        key: Its name in the run.
+        folder: Of the run.
+        video: Opened.
+        telemetry: None if there is none.
+        segmenter: The network.
+        rules: Severities.
+        lens: Of the frames.
+        notes: For the user.
+        stopped: Ctrl-C was pressed.
+    """
+
+    request: SurveyRequest
+    source: str
+    key: str
+    folder: RunFolder
     video: VideoReader
     telemetry: Telemetry | None
     segmenter: Segmenter
@@ -52,48 +69,68 @@ class _Run:
     stopped: bool = False
     canvas: GroundCanvas = field(init=False)
     backdrop: Backdrop = field(init=False)
+    memory: LookMemory | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.canvas = GroundCanvas(self.request.out / "ground")
-        self.backdrop = Backdrop(self.lens)
+        ground = self.folder.work("videos", self.key, "ground")
+        shutil.rmtree(ground, ignore_errors=True)  # of a run that was cut off; it is built again from what was seen
+        self.canvas, self.backdrop = GroundCanvas(ground), Backdrop()
+        # A stream cannot be read a second time: there is nothing to remember for.
+        looks = self.folder.work("videos", self.key, f"looks_{self.folder.digest}")
+        self.memory = None if self.video.info.live else LookMemory(looks)
 
     @property
     def origin(self) -> Origin:
         """What the results say of where they come from."""
         return Origin(self.video.info.source, self.segmenter.card, self.telemetry)
 
+    @property
+    def name(self) -> str:
+        """As frames are called in the tables, before the number."""
+        return Path(self.video.info.source).name
 
-def run_video(request: VideoRequest) -> int:
-    """Survey a video and return the exit status.
 
+def survey_video(
+    request: SurveyRequest, source: str, key: str, folder: RunFolder, segmenter: Segmenter, rules: RuleSet | None
+) -> VideoOutcome:
+    """Survey a video.
+
+    Args:
+        request: Options.
+        source: File, address or camera.
+        key: Name of the video in the run; a path below it.
+        folder: Of the run.
+        segmenter: The network.
+        rules: Severities.
     Raises:
-        FissuraError: The run could not start: the video, an option, the model, the output folder.
+        FissuraError: The video cannot be opened, an option does not fit it, or a result cannot be written.
     """
-    request.check()
-    rules = read_rules(request.rules) if request.rules else None
-    with open_video(request.source) as video:
-        telemetry = _find_telemetry(request)
+    path = Path(source)
+    stamp = [source, *([path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else [])]
+    record = folder.work("videos", key, "record.json")
+    raw = folder.read_record(record, stamp) if path.is_file() else None
+    if raw is not None:
+        return VideoOutcome.from_plain(raw)
+    with open_video(source) as video:
+        telemetry = _find_telemetry(request, source)
         notes: list[str] = []
         if telemetry is None and video.info.decoder != "PyAV" and not video.info.live:
             notes.append("subtitles inside a video are read with PyAV only: pip install 'fissura[video]'")
         lens = Lens.from_35mm(_focal_35mm(request, telemetry, notes), video.info.size_hw)
-        segmenter = load_segmenter(
-            request.model, engine=request.engine, threads=request.threads, threshold=request.threshold,
-            precision=None if request.precision == "auto" else request.precision,
-        )  # fmt: skip
-        if not claim_folder(request, segmenter):
-            done = f"{request.out} holds the finished results of these settings; --overwrite makes them anew"
-            say(done, quiet=request.quiet)
-            return EXIT_OK
-        run = _Run(request, video, telemetry, segmenter, rules, lens, notes)
-        return _report(run, _fly(run))
+        run = VideoRun(request, source, key, folder, video, telemetry, segmenter, rules, lens, notes)
+        outcome = _report(run, _fly(run))
+    if outcome.complete and path.is_file():
+        folder.commit(record, stamp, outcome.to_plain())
+        shutil.rmtree(folder.work("videos", key, f"looks_{folder.digest}"), ignore_errors=True)
+    return outcome
 
 
-def _fly(run: _Run) -> FlightResult:
+def _fly(run: VideoRun) -> FlightResult:
     request, info = run.request, run.video.info
     looker = GroundLooker(
-        run.canvas, run.segmenter, run.lens, scale=request.scale, whole_frame=request.whole_frame, backdrop=run.backdrop
-    )
+        run.canvas, run.segmenter, run.lens, scale=request.scale, whole_frame=request.whole_frame,
+        backdrop=run.backdrop, memory=run.memory,
+    )  # fmt: skip
     h, w = info.size_hw
     length = "live" if info.live else "unknown length" if info.duration_s is None else f"{info.duration_s:.0f} s"
     pace = "" if info.fps is None else f", {info.fps:.3g} frames/s"
@@ -106,12 +143,15 @@ def _fly(run: _Run) -> FlightResult:
         meter = _Meter(line)
         return fly(
             run.video, looker, tilt=_tilt(run), tilt_sigma_deg=0.5 if run.telemetry is not None else 1.0,
-            on_look=lambda looked: log_look(request.out / "manifest.jsonl", info.source, looked),
-            progress=meter.show, stop=lambda result: _is_over(run, result),
+            on_look=lambda looked: _log(run, looked), progress=meter.show, stop=lambda result: _is_over(run, result),
         )  # fmt: skip
 
 
-def _is_over(run: _Run, result: FlightResult) -> bool:
+def _log(run: VideoRun, looked: LookedFrame) -> None:
+    run.folder.log(f"look {run.key} {looked.index}", {"input": run.video.info.source, **describe_look(looked)})
+
+
+def _is_over(run: VideoRun, result: FlightResult) -> bool:
     seconds = run.request.seconds
     return run.stopped or (seconds is not None and result.duration_s >= seconds)
 
@@ -131,47 +171,33 @@ class _Meter:
             self._done = now
 
 
-def _report(run: _Run, result: FlightResult) -> int:
-    request = run.request
+def _report(run: VideoRun, result: FlightResult) -> VideoOutcome:
     if result.error is not None:
-        if request.debug:
+        if run.request.debug:
             traceback.print_exception(result.error)
         warn(f"failed: {run.video.info.source}: {_in_words(result.error)}")
+        if isinstance(result.error, OutputError):
+            run.notes.append(str(result.error))
+    start = time.perf_counter()
     if not result.looked:
-        warn(f"failed: {run.video.info.source}: no frame could be looked at ({result.frames} frames were read)")
-        return EXIT_SOME_FAILED
-    try:
-        return _write(run, result)
-    except OutputError as error:
+        error = f"no frame could be looked at ({result.frames} frames were read)"
         warn(f"failed: {run.video.info.source}: {error}")
-        warn("what was written so far is kept; make room or choose another --out, and run the command again")
-        return EXIT_SOME_FAILED
-
-
-def _write(run: _Run, result: FlightResult) -> int:
-    """Measure and write everything, the most wanted first."""
-    request, start = run.request, time.perf_counter()
-    say("measuring the merged ground", quiet=request.quiet)
+        return VideoOutcome.failed(run.video.info.source, run.name, error)
+    say("measuring the merged ground", quiet=run.request.quiet)
     grounds = _measure(run, result)
-    write_tables(request.out, run.origin, result, grounds)
-    for ground in grounds:
-        name = "mosaic.jpg" if len(grounds) == 1 else f"mosaic_{ground.chart + 1}.jpg"
-        picture, _ = draw_mosaic(run.canvas, run.backdrop, ground, caption=Path(run.video.info.source).name)
-        write_jpeg(request.out / name, picture, quality=90)
     result.seconds["measure and write"] = time.perf_counter() - start
-    if request.annotate:
+    if run.request.annotate:
         _annotate(run, result, grounds)
     run.canvas.close()
-    complete = result.error is None and not run.stopped
-    notes = [*run.notes, *run.video.notes, *(run.telemetry.notes if run.telemetry is not None else ())]
-    write_summary(
-        request.out / "summary.json", run.origin, result, grounds, complete=complete, seen_px=run.canvas.seen_px,
-        notes=notes,
+    run.notes += [*run.video.notes, *(run.telemetry.notes if run.telemetry is not None else ())]
+    outcome = collect_outcome(
+        run.folder, run.key, run.origin, result, grounds, lens=run.lens, canvas=run.canvas, backdrop=run.backdrop,
+        notes=run.notes, complete=result.error is None and not run.stopped,
+        error="" if result.error is None else _in_words(result.error),
     )  # fmt: skip
-    for line in (*(f"note: {n}" for n in dict.fromkeys(notes)), *describe_result(result, grounds)):
-        say(line, quiet=request.quiet)
-    say(f"next: look at {request.out / 'mosaic.jpg'}", quiet=request.quiet)
-    return EXIT_OK if complete else EXIT_SOME_FAILED
+    for line in describe_result(result, grounds):
+        say(line, quiet=run.request.quiet)
+    return outcome
 
 
 def _in_words(error: Exception) -> str:
@@ -180,10 +206,11 @@ def _in_words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}; what was seen until then is measured; run with --debug for the trace"
 
 
-def _measure(run: _Run, result: FlightResult) -> list[MergedGround]:
+def _measure(run: VideoRun, result: FlightResult) -> list[MergedGround]:
     grounds = []
     for chart in sorted({looked.chart for looked in result.looked}):
-        bounds = chart_bounds(result.looked, chart, run.lens)
+        frames = [SeenFrame.of_look(looked, run.lens) for looked in result.looked if looked.chart == chart]
+        bounds = chart_bounds(frames)
         assert bounds is not None
         top, left, bottom, right = bounds
         place = place_ground(
@@ -191,14 +218,14 @@ def _measure(run: _Run, result: FlightResult) -> list[MergedGround]:
             focal_sigma=0.03 if _known_focal(run) else 0.1,
         )  # fmt: skip
         grounds.append(measure_ground(
-            run.canvas, result.looked, chart, run.lens, place, origin_rc=(top, left),
-            size_hw=(bottom - top, right - left), threshold=run.segmenter.threshold, rules=run.rules,
+            run.canvas, frames, chart, place, origin_rc=(top, left), size_hw=(bottom - top, right - left),
+            threshold=run.segmenter.threshold, rules=run.rules,
         ))  # fmt: skip
         run.notes.extend(place.notes)
     return grounds
 
 
-def _track(run: _Run, result: FlightResult, chart: int) -> list[TrackPoint]:
+def _track(run: VideoRun, result: FlightResult, chart: int) -> list[TrackPoint]:
     """Where the camera was, on the ground and by telemetry."""
     points = []
     for seen in result.registered:
@@ -220,14 +247,14 @@ def _track(run: _Run, result: FlightResult, chart: int) -> list[TrackPoint]:
     return points
 
 
-def _annotate(run: _Run, result: FlightResult, grounds: Sequence[MergedGround]) -> None:
+def _annotate(run: VideoRun, result: FlightResult, grounds: Sequence[MergedGround]) -> None:
     request, start = run.request, time.perf_counter()
     if run.video.info.live:
         run.notes.append("a live stream cannot be read a second time: there is no annotated video")
         return
     known = [r.time_s for r in result.registered]
     with (
-        open_video(request.source) as again,
+        open_video(run.source) as again,
         ProgressLine("annotated video", max(int(result.duration_s), 1), quiet=request.quiet, unit="s") as line,
     ):
         done = 0
@@ -239,8 +266,8 @@ def _annotate(run: _Run, result: FlightResult, grounds: Sequence[MergedGround]) 
                 done = int(time_s)
 
         write_annotated(
-            request.out / "annotated.mp4", _until(again, known[-1] + 0.2), PosePath(result.registered), grounds,
-            run.lens, fps=run.video.info.fps or 30.0, progress=progress,
+            run.folder.out / "annotated" / f"{run.key}.mp4", _until(again, known[-1] + 0.2),
+            PosePath(result.registered), grounds, run.lens, fps=run.video.info.fps or 30.0, progress=progress,
         )  # fmt: skip
     result.seconds["annotate"] = time.perf_counter() - start
 
@@ -252,7 +279,7 @@ def _until(video: VideoReader, time_s: float) -> Iterator[VideoFrame]:
         yield frame
 
 
-def _find_telemetry(request: VideoRequest) -> Telemetry | None:
+def _find_telemetry(request: SurveyRequest, source: str) -> Telemetry | None:
     if request.telemetry is not None:
         given = read_telemetry(
             request.telemetry, time_offset_s=request.telemetry_offset_s, rate_hz=request.telemetry_rate_hz
@@ -261,11 +288,11 @@ def _find_telemetry(request: VideoRequest) -> Telemetry | None:
             need = "give the flight's log (CSV) or its subtitles (.SRT)"
             raise SettingsError(f"{request.telemetry} holds no telemetry; {need}")
         return given
-    path = Path(request.source)
+    path = Path(source)
     return read_telemetry(path) if path.is_file() else None
 
 
-def _focal_35mm(request: VideoRequest, telemetry: Telemetry | None, notes: list[str]) -> float:
+def _focal_35mm(request: SurveyRequest, telemetry: Telemetry | None, notes: list[str]) -> float:
     """The user's, the telemetry's, or the usual one."""
     focal = request.focal_35mm
     if focal is None and telemetry is not None:
@@ -276,11 +303,11 @@ def _focal_35mm(request: VideoRequest, telemetry: Telemetry | None, notes: list[
     return focal
 
 
-def _known_focal(run: _Run) -> bool:
+def _known_focal(run: VideoRun) -> bool:
     return run.request.focal_35mm is not None or (run.telemetry is not None and run.telemetry.focal_35mm is not None)
 
 
-def _tilt(run: _Run) -> Any:
+def _tilt(run: VideoRun) -> Any:
     """Tilt at a time: the user's, the gimbal's, or none (straight down)."""
     if run.request.pitch_deg is not None:
         fixed = math.radians(90.0 + run.request.pitch_deg), 0.0
@@ -297,7 +324,7 @@ def _tilt(run: _Run) -> Any:
 
 
 @contextmanager
-def _interrupts(run: _Run) -> Iterator[None]:
+def _interrupts(run: VideoRun) -> Iterator[None]:
     """The first Ctrl-C ends the flight and keeps what was seen; the second ends the program."""
 
     def handle(number: int, stack: Any) -> None:

@@ -1,0 +1,223 @@
+"""One photo of a survey: its road found, its cracks segmented, and everything later stages need of it on disk."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fissura.data.pairs import read_mask
+from fissura.errors import DataError, ImageError
+from fissura.geo.metadata import PhotoMetadata, read_metadata
+from fissura.imaging.overlay import draw_overlay
+from fissura.imaging.read import read_image
+from fissura.imaging.write import write_bytes, write_jpeg, write_mask, write_png
+from fissura.infer.segmenter import Segmenter
+from fissura.road import Road, find_road, plan_slices, segment_slices
+from fissura.survey.looking import quieten
+from fissura.survey.photo_match import Features, find_photo_features
+from fissura.survey.run_folder import RunFolder
+from fissura.survey.sharpness import measure_sharpness
+from fissura.types import BoolMask, RgbImage
+
+_CELLS_WIDE = 480
+
+
+@dataclass(frozen=True)
+class PhotoLook:
+    """What a look at a photo gave; pixels are in files beside it.
+
+    Attributes:
+        name: In the run: path below the source, without suffix where that is unique.
+        source: As in the tables: path below the source.
+        path: The file, absolute.
+        sha256: Of the file.
+        size_hw: Rows and columns as displayed.
+        metadata: Fields of `PhotoMetadata`.
+        road_found: Whether a road was found; without one the whole photo counts.
+        road_share: Of the photo, 0 to 1.
+        direction_deg: Of the road, 0 to 180, counter-clockwise from the picture's right; None without.
+        slices: Tiles that the network saw.
+        sharpness: See `measure_sharpness`.
+        seconds: Spent on it.
+        notes: For the user.
+    """
+
+    name: str
+    source: str
+    path: str
+    sha256: str
+    size_hw: tuple[int, int]
+    metadata: dict[str, Any]
+    road_found: bool
+    road_share: float
+    direction_deg: float | None
+    slices: int
+    sharpness: float
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    def read_metadata(self) -> PhotoMetadata:
+        """What the file says of its camera."""
+        raw = dict(self.metadata)
+        for key in ("size_hw", "exif_size_hw", "rtk_std_m", "problems", "position_problems"):
+            raw[key] = None if raw[key] is None else tuple(raw[key])
+        raw["captured_at"] = None if raw["captured_at"] is None else datetime.fromisoformat(raw["captured_at"])
+        return PhotoMetadata(**raw)
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON."""
+        raw = asdict(self)
+        captured = raw["metadata"].get("captured_at")
+        raw["metadata"]["captured_at"] = captured.isoformat() if isinstance(captured, datetime) else captured
+        return raw
+
+    @classmethod
+    def from_plain(cls, raw: dict[str, Any]) -> PhotoLook:
+        """The other way. Raises TypeError or KeyError on other content."""
+        return cls(**raw | {"size_hw": tuple(raw["size_hw"]), "notes": tuple(raw["notes"])})
+
+
+@dataclass(frozen=True)
+class LookOptions:
+    """How photos are looked at.
+
+    Attributes:
+        scale: Enlargement of slices.
+        whole_frame: Look everywhere, not on the road only.
+    """
+
+    scale: float
+    whole_frame: bool = False
+
+
+def look_at_photo(
+    path: Path, name: str, source: str, sha256: str, folder: RunFolder, options: LookOptions, *,
+    segmenter: Segmenter | None, mask_path: Path | None,
+) -> PhotoLook:  # fmt: skip
+    """Look at a photo and write what was found, but not the record that says so.
+
+    Args:
+        path: The file.
+        name: In the run.
+        source: In the tables.
+        sha256: Of the file.
+        folder: Of the run.
+        options: How to look.
+        segmenter: The network; needed without a mask.
+        mask_path: Crack mask given by the user, in place of the network.
+    Raises:
+        FissuraError: The photo or its mask cannot be used, or a result cannot be written.
+    """
+    start = time.perf_counter()
+    image = read_image(path)
+    rgb, metadata = image.rgb, read_metadata(path)
+    if min(rgb.shape[:2]) < 32:
+        raise ImageError(f"{rgb.shape[1]}x{rgb.shape[0]} pixels are too few for a survey; 32 a side are needed")
+    road = _find_road(rgb, options)
+    slices = 0
+    if mask_path is not None:
+        try:
+            probability = read_mask(mask_path, size_hw=rgb.shape[:2]).view(np.uint8) * np.uint8(255)
+        except DataError as error:
+            raise ImageError(str(error)) from error
+        seen = np.ones_like(road.mask)  # whoever drew the mask has looked everywhere
+    else:
+        assert segmenter is not None
+        probability, seen, slices = _segment(rgb, road, segmenter, options)
+    if image.valid is not None:
+        probability[~image.valid] = 0
+    threshold = 0.5 if segmenter is None else segmenter.threshold
+    mask = probability > round(threshold * 255)
+    _write(folder, name, probability, mask, rgb, seen, find_photo_features(rgb))
+    return PhotoLook(
+        name, source, str(path), sha256, (rgb.shape[0], rgb.shape[1]), vars(metadata), road.found,
+        float(road.mask.mean()) if road.found else 1.0, road.direction_deg, slices,
+        measure_sharpness(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)), time.perf_counter() - start, image.notes,
+    )  # fmt: skip
+
+
+def _find_road(rgb: RgbImage, options: LookOptions) -> Road:
+    height, width = rgb.shape[:2]
+    if options.whole_frame:
+        return Road.none((max(height * _CELLS_WIDE // width, 1), min(_CELLS_WIDE, width)), (height, width))
+    return find_road(rgb)
+
+
+def _cells(road: Road) -> BoolMask:
+    return road.mask if road.found else np.ones_like(road.mask)
+
+
+def _segment(
+    rgb: RgbImage, road: Road, segmenter: Segmenter, options: LookOptions
+) -> tuple[npt.NDArray[np.uint8], BoolMask, int]:
+    """Probability times 255, the cells that were looked at, and the number of slices."""
+    card = segmenter.card
+    slices = plan_slices(road, tile=card.tile, overlap=card.overlap, scale=options.scale)
+    shown = quieten(rgb, road) if road.found else rgb
+    probability, seen = segment_slices(shown, slices, segmenter)
+    out = np.rint(probability * np.float32(255)).astype(np.uint8)
+    if road.found:
+        out[~road.full_mask()] = 0  # slices show verge too, and its edge and grass are full of dark lines
+    h, w = road.mask.shape
+    trusted = cv2.resize(seen.view(np.uint8), (w, h), interpolation=cv2.INTER_AREA) > 0
+    return out, np.asarray(_cells(road) & trusted, np.bool_), len(slices)
+
+
+def _write(
+    folder: RunFolder, name: str, probability: npt.NDArray[np.uint8], mask: BoolMask, rgb: RgbImage, seen: BoolMask,
+    features: Features,
+) -> None:  # fmt: skip
+    write_png(folder.out / "probability" / f"{name}.png", probability)
+    write_mask(folder.out / "masks" / f"{name}.png", mask)
+    write_jpeg(folder.out / "overlays" / f"{name}.jpg", draw_overlay(rgb, mask))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, seen=seen, points=features[0], descriptors=features[1])
+    write_bytes(folder.work("photos", f"{name}.npz"), buffer.getbuffer())
+
+
+def read_features(folder: RunFolder, name: str) -> Features:
+    """Key points of a photo that was looked at. Raises ImageError if the file is gone or damaged."""
+    raw = _read_arrays(folder, name)
+    return raw["points"], raw["descriptors"]
+
+
+def read_seen(folder: RunFolder, name: str) -> BoolMask:
+    """Cells of a photo that were looked at: its road, or all of it."""
+    return np.asarray(_read_arrays(folder, name)["seen"], np.bool_)
+
+
+def read_probability(folder: RunFolder, name: str) -> npt.NDArray[np.uint8]:
+    """Crack probability of a photo times 255, shape (H, W)."""
+    path = folder.out / "probability" / f"{name}.png"
+    found = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if found is None:
+        raise ImageError(f"{path} is gone or damaged; run the survey again with --overwrite")
+    return np.asarray(found, np.uint8)
+
+
+def _read_arrays(folder: RunFolder, name: str) -> dict[str, Any]:
+    path = folder.work("photos", f"{name}.npz")
+    try:
+        with np.load(path) as raw:
+            return {key: raw[key] for key in raw.files}
+    except (OSError, ValueError, KeyError) as error:
+        raise ImageError(f"{path} is gone or damaged; run the survey again with --overwrite") from error
+
+
+def relative_sharpness(looks: list[PhotoLook]) -> list[float]:
+    """Sharpness of each photo over the usual one of its camera: 1 is usual, 0.5 half as much fine detail."""
+    groups: dict[Any, list[float]] = {}
+    keys = [(look.metadata.get("model"), look.size_hw) for look in looks]
+    for key, look in zip(keys, looks, strict=True):
+        groups.setdefault(key, []).append(look.sharpness)
+    usual = {key: max(float(np.percentile(values, 75)), 1e-9) for key, values in groups.items()}
+    return [look.sharpness / usual[key] for key, look in zip(keys, looks, strict=True)]
+

@@ -1,0 +1,387 @@
+"""The photos of a survey: look at each, put together those that know where they were taken, measure the ground once.
+
+Every photo is committed on its own, every piece of ground too; a run that goes on takes what is there.
+"""
+
+from __future__ import annotations
+
+import queue
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from fissura.cli.console import ProgressLine, warn
+from fissura.errors import FissuraError, ImageError, OutputError
+from fissura.geo.metadata import PhotoMetadata
+from fissura.geo.odm import AlignedPhoto
+from fissura.geo.position import _EDITORS
+from fissura.geo.route import Route
+from fissura.imaging.find import SourceImage
+from fissura.imaging.read import read_image
+from fissura.imaging.scene import MemoryScene
+from fissura.imaging.write import is_fatal, write_jpeg
+from fissura.infer.segmenter import Segmenter
+from fissura.mask_folder import MaskFolder
+from fissura.measure.rules import RuleSet
+from fissura.measure_frame import FrameRecord, FrameRequest, ScaleRequest, measure_frame
+from fissura.report.records import SurveyArea, SurveyCrack, SurveyFrame, WidthSamples
+from fissura.survey.ground_record import PICTURES, GroundRecord, cut_picture, write_picture
+from fissura.survey.photo_ground import PhotoFlight, PosedPhoto, align_photos, group_photos, measure_part
+from fissura.survey.photo_look import LookOptions, PhotoLook, look_at_photo, read_probability, relative_sharpness
+from fissura.survey.photo_pose import find_aligned_prior, find_prior
+from fissura.survey.pose import ground_pixel_size
+from fissura.survey.request import SurveyRequest
+from fissura.survey.run_folder import RunFolder, checksum, stamp_file
+
+
+@dataclass
+class PhotoStage:
+    """The photos of one run.
+
+    Attributes:
+        request: Options.
+        folder: Of the run.
+        segmenters: One for each worker; none if masks are given.
+        masks: Given by the user.
+        rules: Severities.
+        alignment: Poses by name of photo, from OpenDroneMap.
+        route: Reference line.
+        frames: What became of each photo, filled by `run`.
+        grounds: What was measured, filled by `run`.
+        tracks: Names of flights and camera positions, filled by `run`.
+    """
+
+    request: SurveyRequest
+    folder: RunFolder
+    segmenters: Sequence[Segmenter]
+    masks: MaskFolder | None
+    rules: RuleSet | None
+    alignment: dict[str, AlignedPhoto] = field(default_factory=dict)
+    route: Route | None = None
+    frames: list[SurveyFrame] = field(default_factory=list)
+    grounds: list[GroundRecord] = field(default_factory=list)
+    tracks: list[tuple[str, np.ndarray]] = field(default_factory=list)
+
+    @property
+    def threshold(self) -> float:
+        """Probability above which a pixel is crack."""
+        return self.segmenters[0].threshold if self.segmenters else 0.5
+
+    @property
+    def model(self) -> str:
+        """Name and version of the network."""
+        return f"{self.segmenters[0].card.name} {self.segmenters[0].card.version}" if self.segmenters else "mask"
+
+    def run(self, images: Sequence[SourceImage], names: dict[Path, str], sources: dict[Path, str]) -> None:
+        """Everything, from files to `frames` and `grounds`.
+
+        Raises:
+            OutputError: Nothing more can be written; what is finished is on disk.
+        """
+        looks, failed = self._look(images, names, sources)
+        copies = _find_copies(looks)
+        used = [look for look in looks if look.name not in copies]
+        posed, alone = self._find_poses(used)
+        notes: dict[str, list[str]] = {look.name: list(look.notes) + _clock_notes(look) for look in looks}
+        for name, original in copies.items():
+            notes[name].append(f"a copy of {original}, left out")
+        for name, reason in alone.items():
+            notes[name].append(f"measured alone, without a place among the other photos: {reason}")
+        placed = self._measure_together(posed)
+        for look in used:
+            if look.name in alone:
+                self.grounds.append(self._measure_alone(look))
+        sharpness = dict(zip([look.name for look in looks], relative_sharpness(looks), strict=True))
+        rows = [_frame(look, sharpness[look.name], notes[look.name], placed.get(look.name)) for look in looks]
+        rows += [SurveyFrame(sources[i.path], str(i.path), status="failed", error=text) for i, text in failed]
+        order = {sources[image.path]: k for k, image in enumerate(images)}
+        self.frames = sorted(rows, key=lambda frame: order[frame.name])
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    def _look(
+        self, images: Sequence[SourceImage], names: dict[Path, str], sources: dict[Path, str]
+    ) -> tuple[list[PhotoLook], list[tuple[SourceImage, str]]]:
+        """Looks in the order of the images, and those that failed with the reason."""
+        done: dict[Path, PhotoLook] = {}
+        failed: dict[Path, str] = {}
+        free: queue.Queue[Segmenter | None] = queue.Queue()
+        for segmenter in self.segmenters:
+            free.put(segmenter)
+        if not self.segmenters:
+            free.put(None)
+        with (
+            ThreadPoolExecutor(self.workers) as pool,
+            ProgressLine("photos", len(images), quiet=self.request.quiet, unit="photos") as line,
+        ):
+            waiting: dict[Future[PhotoLook], SourceImage] = {}
+            try:
+                for image in images:
+                    while len(waiting) >= 2 * self.workers:
+                        self._collect(waiting, done, failed, line)
+                    name, source = names[image.path], sources[image.path]
+                    waiting[pool.submit(self._look_or_find, image, name, source, free)] = image
+                while waiting:
+                    self._collect(waiting, done, failed, line)
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        looks = [done[image.path] for image in images if image.path in done]
+        return looks, [(image, failed[image.path]) for image in images if image.path in failed]
+
+    @property
+    def workers(self) -> int:
+        """Photos that are worked on at the same time."""
+        return max(len(self.segmenters), 1)
+
+    def _collect(
+        self, waiting: dict[Future[PhotoLook], SourceImage], done: dict[Path, PhotoLook], failed: dict[Path, str],
+        line: ProgressLine,
+    ) -> None:  # fmt: skip
+        """Take what is finished; one bad photo never stops the others, a full disk does."""
+        finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in sorted(finished, key=lambda f: str(waiting[f].path)):
+            image = waiting.pop(future)
+            try:
+                done[image.path] = future.result()
+            except OutputError as error:
+                if is_fatal(error):
+                    raise
+                failed[image.path] = self._fail(image, error)
+            except Exception as error:
+                failed[image.path] = self._fail(image, error)
+            line.advance(image.path.name)
+
+    def _fail(self, image: SourceImage, error: Exception) -> str:
+        if self.request.debug:
+            traceback.print_exception(error)
+        text = str(error)
+        if not isinstance(error, FissuraError):
+            text = f"{type(error).__name__}: {error}; run with --debug for the trace"
+        warn(f"failed: {image.relative}: {text}")
+        line = {"input": str(image.path), "status": "failed", "error": text}
+        self.folder.log(f"photo {image.path} failed {text}", line)
+        return text
+
+    def _look_or_find(
+        self, image: SourceImage, name: str, source: str, free: queue.Queue[Segmenter | None]
+    ) -> PhotoLook:
+        """A finished look from the run's folder, or a new one."""
+        try:
+            mask = None if self.masks is None else self.masks.find(image)
+            stamp = [str(image.path), *stamp_file(image.path), *([] if mask is None else stamp_file(mask))]
+        except OSError as error:
+            raise ImageError(f"{image.path.name} cannot be read: {error.strerror or error}") from error
+        path = self.folder.work("photos", f"{name}.json")
+        raw = self.folder.read_record(path, stamp)
+        if raw is not None:
+            look = PhotoLook.from_plain(raw)
+        else:
+            segmenter = free.get()
+            try:
+                options = LookOptions(self.request.scale, self.request.whole_frame)
+                look = look_at_photo(
+                    image.path, name, source, checksum(image.path), self.folder, options, segmenter=segmenter,
+                    mask_path=mask,
+                )  # fmt: skip
+            finally:
+                free.put(segmenter)
+            self.folder.commit(path, stamp, look.to_plain())
+            look = PhotoLook.from_plain(look.to_plain())  # as it is when read back
+        self.folder.log(f"photo {name} {look.sha256}", {
+            "input": str(image.path), "name": name, "sha256": look.sha256, "status": "done", "slices": look.slices,
+            "road_found": look.road_found, "seconds": round(look.seconds, 3), "model": self.model,
+        })  # fmt: skip
+        return look
+
+    # -- measuring ----------------------------------------------------------------------------------------------
+
+    def _find_poses(self, looks: Sequence[PhotoLook]) -> tuple[list[PosedPhoto], dict[str, str]]:
+        """Photos with a pose, and why the others have none."""
+        posed, alone = [], {}
+        for look, sharpness in zip(looks, relative_sharpness(list(looks)), strict=True):
+            metadata = look.read_metadata()
+            known = {
+                "ground_height_m": self.request.ground_height_m, "sensor_width_mm": self.request.sensor_width_mm,
+                "gsd_mm": self.request.gsd_mm,
+            }  # fmt: skip
+            aligned = self.alignment.get(Path(look.path).name)
+            prior = find_prior(metadata, **known) if aligned is None else find_aligned_prior(metadata, aligned, **known)
+            if isinstance(prior, str):
+                alone[look.name] = prior
+            else:
+                posed.append(PosedPhoto(look, prior, sharpness, _is_suspect(metadata)))
+        return posed, alone
+
+    def _measure_together(self, posed: Sequence[PosedPhoto]) -> dict[str, tuple[PhotoFlight, int]]:
+        """Measure the ground of all photos with a pose; where each photo ended up, by its name."""
+        placed: dict[str, tuple[PhotoFlight, int]] = {}
+        if not posed:
+            return placed
+        for members in group_photos(posed):
+            photos = [posed[i] for i in members]
+            flight = self._align(photos)
+            for i, photo in enumerate(photos):
+                placed[photo.look.name] = flight, i
+            self._add_track(flight)
+            for part in flight.parts:
+                self.grounds.append(self._measure_part(flight, part))
+        return placed
+
+    def _align(self, photos: Sequence[PosedPhoto]) -> PhotoFlight:
+        if len(photos) < 8:
+            return align_photos(photos, self.folder)
+        with ProgressLine("put together", 100, quiet=self.request.quiet, unit="%") as line:
+            return align_photos(
+                photos, self.folder,
+                progress=lambda done, total: line.advance("", 100 * done // total - line.count),
+            )  # fmt: skip
+
+    def _add_track(self, flight: PhotoFlight) -> None:
+        cameras = np.array([[p.x, p.y] for p in flight.adjusted.poses])
+        moments = [_moment(photo.look.read_metadata().captured_at) for photo in flight.photos]
+        known = [m for m in moments if m is not None]
+        order = np.argsort(known, kind="stable") if len(known) == len(moments) else np.arange(len(moments))
+        name = Path(flight.photos[0].look.path).parent.name
+        self.tracks.append((name, flight.ground.to_lonlat(cameras)[order]))
+
+    def _measure_part(self, flight: PhotoFlight, part: Sequence[int]) -> GroundRecord:
+        name = "ground_" + flight.photos[part[0]].look.name.replace("/", "_")
+        stamp = [[flight.photos[i].look.name, flight.photos[i].look.sha256] for i in part]
+        path = self.folder.work("grounds", f"{name}.json")
+        raw = self.folder.read_record(path, [stamp, _poses_stamp(flight, part)])
+        if raw is not None:
+            return GroundRecord.from_plain(raw)
+        with ProgressLine("measure", len(part), quiet=self.request.quiet, unit="photos") as line:
+            record = measure_part(
+                flight, part, self.folder, name, threshold=self.threshold, rules=self.rules, model=self.model,
+                route=self.route, progress=line.advance,
+            )  # fmt: skip
+        plain = record.to_plain()
+        self.folder.commit(path, [stamp, _poses_stamp(flight, part)], plain)
+        # What is read back on resuming is rounded: the same now.
+        return GroundRecord.from_plain(plain)
+
+    def _measure_alone(self, look: PhotoLook) -> GroundRecord:
+        """A photo that has no place among the others: its own cracks, in millimetres if it has a scale."""
+        path = self.folder.work("alone", f"{look.name}.json")
+        raw = self.folder.read_record(path, look.sha256)
+        if raw is not None:
+            return GroundRecord.from_plain(raw)
+        image = read_image(Path(look.path))
+        probability = read_probability(self.folder, look.name)
+        request = FrameRequest(
+            ScaleRequest(self.request.gsd_mm, None, self.request.ground_height_m, None, self.request.sensor_width_mm),
+            self.rules, road_direction_deg=look.direction_deg,
+        )  # fmt: skip
+        found = measure_frame(
+            Path(look.path), look.source, MemoryScene(image), request, mask_path=None,
+            segmenter=self.segmenters[0] if self.segmenters else None,
+            found=(probability > round(self.threshold * 255), probability.astype(np.float32) / np.float32(255)),
+        )  # fmt: skip
+        write_jpeg(self.folder.out / "overlays" / f"{look.name}.jpg", found.overlay)
+        record = from_frame_record(found.record)
+        self._add_pictures(record, image.rgb, look.name)
+        plain = record.to_plain()
+        self.folder.commit(path, look.sha256, plain)
+        return GroundRecord.from_plain(plain)
+
+    def _add_pictures(self, record: GroundRecord, rgb: np.ndarray, name: str) -> None:
+        from fissura.report.page_worst import rank_worst
+
+        number = {id(c): k for k, c in enumerate(record.cracks)}
+        for crack in rank_worst(record.cracks, PICTURES):
+            f = crack.fields
+            box = [float(f[k]) for k in ("left_px", "top_px", "right_px", "bottom_px")]  # type: ignore[arg-type]
+            gsd = f["gsd_mm"]
+            piece, mm = cut_picture(rgb, box, float(gsd) if isinstance(gsd, (int, float)) else None)
+            picture = write_picture(self.folder.out, f"{name.replace('/', '_')}_{f['id']}", piece, mm)
+            record.cracks[number[id(crack)]] = SurveyCrack(f, crack.lonlat, crack.position_sigma_m, picture=picture)
+
+
+def from_frame_record(frame: FrameRecord) -> GroundRecord:
+    """A single picture's measurement in the form of a piece of ground."""
+    sigma = frame.position_sigma_m
+    lines = frame.lines_lonlat or [[]] * len(frame.cracks)
+    outlines = frame.areas_lonlat or [[]] * len(frame.areas)
+
+    def placed(lonlat: list[list[float]], least: int) -> np.ndarray | None:
+        return np.array(lonlat, np.float64) if len(lonlat) >= least else None
+
+    cracks = [
+        SurveyCrack(f, placed(p, 2), sigma if len(p) >= 2 else None) for f, p in zip(frame.cracks, lines, strict=True)
+    ]
+    areas = [
+        SurveyArea(f, placed(p, 3), sigma if len(p) >= 3 else None) for f, p in zip(frame.areas, outlines, strict=True)
+    ]
+    return GroundRecord(
+        cracks, areas,
+        WidthSamples("mm" if frame.scaled else "px", frame.widths, frame.lengths, frame.below),
+        notes=tuple(frame.notes),
+    )  # fmt: skip
+
+
+def _find_copies(looks: Sequence[PhotoLook]) -> dict[str, str]:
+    """Names of photos that are the same file as an earlier one, with the source of that."""
+    first: dict[str, str] = {}
+    copies = {}
+    for look in looks:
+        if look.sha256 in first:
+            copies[look.name] = first[look.sha256]
+        else:
+            first[look.sha256] = look.source
+    return copies
+
+
+def _clock_notes(look: PhotoLook) -> list[str]:
+    moment = _moment(look.read_metadata().captured_at)
+    if moment is None:
+        return []
+    year = datetime.fromtimestamp(moment, UTC).year
+    if year < 2005 or moment > datetime.now(UTC).timestamp() + 86400 * 2:
+        return [f"the camera's clock was wrong: the photo says it was taken in {year}"]
+    return []
+
+
+def _moment(captured: datetime | None) -> float | None:
+    if captured is None:
+        return None
+    return (captured if captured.tzinfo else captured.replace(tzinfo=UTC)).timestamp()
+
+
+def _is_suspect(metadata: PhotoMetadata) -> bool:
+    return any(part in metadata.software.lower() for part in _EDITORS)
+
+
+def _poses_stamp(flight: PhotoFlight, part: Sequence[int]) -> list[list[float]]:
+    return [np.round(flight.pose(i).vector(), 6).tolist() for i in part]
+
+
+def _frame(
+    look: PhotoLook, sharpness: float, notes: Sequence[str], placed: tuple[PhotoFlight, int] | None
+) -> SurveyFrame:
+    metadata = look.read_metadata()
+    common = SurveyFrame(
+        look.source, look.path, captured_at=metadata.captured_at, size_hw=look.size_hw,
+        sharpness=round(sharpness, 3), road_found=look.road_found, direction_deg=look.direction_deg,
+        slices=look.slices, seconds=round(look.seconds, 3),
+        overlay=f"overlays/{look.name}.jpg", mask=f"masks/{look.name}.png", notes=tuple(notes),
+    )  # fmt: skip
+    if placed is None:
+        return common
+    flight, i = placed
+    lens, pose, gsd = flight.lens(i), flight.pose(i), flight.ground.gsd_mm
+    centre = np.array([lens.centre_xy])
+    return SurveyFrame(**{
+        **vars(common), "camera_lonlat": flight.ground.to_lonlat(np.array([[pose.x, pose.y]]))[0],
+        "footprint_lonlat": flight.ground.to_lonlat(flight.outline(i)),
+        "position_sigma_m": round(float(flight.sigma_m(i, centre)[0]), 3),
+        "gsd_mm": float(ground_pixel_size(pose.ground_from_frame(lens), centre)[0]) * gsd,
+        "height_m": float(np.exp(pose.log_height)) * gsd * lens.focal_px / 1000.0,
+    })  # fmt: skip
+

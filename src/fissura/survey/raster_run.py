@@ -1,0 +1,132 @@
+"""A raster as an input of a survey: its layers below the run's folder, its record for the report, done only once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fissura.cli.console import ProgressLine
+from fissura.imaging.overlay import plan_overlay_factor
+from fissura.imaging.write import write_jpeg
+from fissura.infer.segmenter import Segmenter
+from fissura.measure.rules import RuleSet
+from fissura.measure_frame import COARSE_GSD_MM, sample_widths
+from fissura.report.page_worst import rank_worst
+from fissura.report.records import MapPicture, SurveyArea, SurveyCrack, SurveyFrame, SurveyGround
+from fissura.report.tables import area_fields, crack_fields
+from fissura.survey.ground_record import PICTURES, GroundRecord, write_picture
+from fissura.survey.raster_stage import LayerFiles, RasterSurvey, crop_cracks, remove_work, survey_raster
+from fissura.survey.request import SurveyRequest
+from fissura.survey.run_folder import RunFolder, stamp_file
+
+_MAP_PX = 3000
+
+
+def survey_one_raster(
+    request: SurveyRequest, path: Path, name: str, source: str, folder: RunFolder, segmenter: Segmenter,
+    rules: RuleSet | None,
+) -> tuple[SurveyFrame, GroundRecord]:  # fmt: skip
+    """Survey a raster, or take what an earlier run found.
+
+    Args:
+        request: Options.
+        path: The file.
+        name: In the run.
+        source: In the tables.
+        folder: Of the run.
+        segmenter: The network.
+        rules: Severities.
+    Raises:
+        FissuraError: The raster cannot be read, or a result cannot be written.
+    """
+    record_path = folder.work("rasters", f"{name}.json")
+    stamp = [str(path), *stamp_file(path)]
+    raw = folder.read_record(record_path, stamp)
+    if raw is None:
+        start = time.perf_counter()
+        work = folder.work("rasters", f"{name}.parts")
+        files = LayerFiles(*(folder.out / kind / f"{name}.tif" for kind in ("masks", "probability", "overlays")))
+        with ProgressLine(f"raster {path.name}", 100, quiet=request.quiet, unit="%") as line:
+            found = survey_raster(
+                path, work, segmenter, rules=rules, network_scale=None, gsd_mm=request.gsd_mm, files=files,
+                progress=lambda done, total: line.advance("", int(100 * done / total) - line.count),
+            )  # fmt: skip
+        record = _record(found, path, name, source, folder.out, f"{segmenter.card.name} {segmenter.card.version}")
+        record.seconds = time.perf_counter() - start
+        raw = {"record": record.to_plain(), "frame": _describe(found)}
+        folder.commit(record_path, stamp, raw)
+        remove_work(work)
+    record = GroundRecord.from_plain(raw["record"])
+    folder.log(f"raster {name} {stamp}", {
+        "input": str(path), "name": name, "status": "done", "slices": raw["frame"]["slices"],
+        "seconds": round(record.seconds, 2),
+    })  # fmt: skip
+    return _frame(raw["frame"], path, name, source, record), record
+
+
+def _record(found: RasterSurvey, path: Path, name: str, source: str, out: Path, model: str) -> GroundRecord:
+    place, sigma = found.placement, None if found.placement is None else found.placement.sigma_m
+    record = GroundRecord(widths=sample_widths(found.measurement), notes=found.notes)
+    for crack in found.measurement.cracks:
+        fields = crack_fields(crack, source_frame=source, model=model) | {"extent": crack.extent}
+        lonlat = None if place is None else place.to_lonlat(crack.points_rc)
+        record.cracks.append(SurveyCrack(fields, lonlat, sigma))
+    for area in found.measurement.areas:
+        lonlat = None if place is None else place.to_lonlat(area.outline_rc)
+        record.areas.append(SurveyArea(area_fields(area, source_frame=source, model=model), lonlat, sigma))
+    if found.outline is not None or found.inspected_m2 is not None:
+        coarse = (_gsd_mm(found) or 0.0) > COARSE_GSD_MM
+        record.ground.append(SurveyGround("below_gsd" if coarse else "inspected", found.outline, found.inspected_m2))
+    number = {id(c): k for k, c in enumerate(record.cracks)}
+    worst = rank_worst(record.cracks, PICTURES)
+    rows = {int(c.fields["id"]): c for c in worst}  # type: ignore[arg-type]
+    lines = [c.points_rc for c in found.measurement.cracks if c.id in rows]
+    ids = [c.id for c in found.measurement.cracks if c.id in rows]
+    for crack_id, (rgb, mm) in zip(ids, crop_cracks(path, lines, found.scale), strict=True):
+        row = rows[crack_id]
+        picture = write_picture(out, f"{name.replace('/', '_')}_{crack_id}", rgb, mm)
+        record.cracks[number[id(row)]] = SurveyCrack(row.fields, row.lonlat, sigma, picture=picture)
+    record.mosaic = _write_map(found, name, out)
+    return record
+
+
+def _gsd_mm(found: RasterSurvey) -> float | None:
+    if found.scale is None:
+        return None
+    return float(found.scale.gsd_mm(np.array([[(side - 1) / 2 for side in found.size_hw]]))[0])
+
+
+def _write_map(found: RasterSurvey, name: str, out: Path) -> MapPicture | None:
+    """The raster with its cracks, small, for the report's map; from the overlay's overviews."""
+    import rasterio
+
+    if found.corners_lonlat is None:
+        return None
+    height, width = found.size_hw
+    factor = max(max(height, width) / _MAP_PX, plan_overlay_factor(height, width), 1.0)
+    shape = max(round(height / factor), 1), max(round(width / factor), 1)
+    with rasterio.open(found.files.overlay) as overlay:
+        rgb = np.moveaxis(overlay.read((1, 2, 3), out_shape=(3, *shape)), 0, 2)
+    path = f"mosaics/{name}.jpg"
+    write_jpeg(out / path, np.ascontiguousarray(rgb), quality=85)
+    return MapPicture(path, found.corners_lonlat)
+
+
+def _describe(found: RasterSurvey) -> dict[str, Any]:
+    return {
+        "size_hw": list(found.size_hw), "gsd_mm": _gsd_mm(found), "slices": found.slices,
+        "footprint": None if found.corners_lonlat is None else np.round(found.corners_lonlat, 10).tolist(),
+        "sigma_m": None if found.placement is None else found.placement.sigma_m,
+    }  # fmt: skip
+
+
+def _frame(raw: dict[str, Any], path: Path, name: str, source: str, record: GroundRecord) -> SurveyFrame:
+    outline = raw["footprint"]
+    return SurveyFrame(
+        source, str(path), kind="raster", size_hw=tuple(raw["size_hw"]), gsd_mm=raw["gsd_mm"], slices=raw["slices"],
+        footprint_lonlat=None if outline is None else np.array(outline), position_sigma_m=raw["sigma_m"],
+        seconds=round(record.seconds, 2), overlay=f"overlays/{name}.tif", mask=f"masks/{name}.tif", notes=record.notes,
+    )  # fmt: skip

@@ -1,0 +1,145 @@
+"""`SurveyRequest`: the options of ``fissura survey``, and which of them results depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fissura.errors import SettingsError
+from fissura.geo.gsd import check_scale_options
+from fissura.infer.segmenter import Segmenter
+
+DEFAULT_SCALE = 1.5
+"""Enlargement of slices. On traced frames of 17 mm a pixel it found most (recall 0.42, 0.58, 0.60 at 1, 1.5, 2, and at
+1.5 the fewest false alarms; `benchmarks/drone_traces.py`), on flights of 8.5 mm a pixel more than 1 did."""
+DEFAULT_SECTION_M = 100.0
+
+_NOT_RESULTS = ("sources", "out", "workers", "threads", "overwrite", "quiet", "debug")
+"""Options that do not change what is found. More sources may join a run."""
+
+
+@dataclass(frozen=True)
+class SurveyRequest:
+    """The options of ``fissura survey``, as given; see its help."""
+
+    sources: tuple[str, ...]
+    out: Path
+    mask: Path | None = None
+    model: str = "fast"
+    engine: str = "openvino"
+    precision: str = "auto"
+    threads: int | None = None
+    threshold: float | None = None
+    scale: float = DEFAULT_SCALE
+    gsd_mm: float | None = None
+    ground_height_m: float | None = None
+    sensor_width_mm: float | None = None
+    alignment: Path | None = None
+    height_m: float | None = None
+    focal_35mm: float | None = None
+    pitch_deg: float | None = None
+    telemetry: Path | None = None
+    telemetry_offset_s: float | None = None
+    telemetry_rate_hz: float | None = None
+    rules: str | None = None
+    route: Path | None = None
+    section_length_m: float = DEFAULT_SECTION_M
+    whole_frame: bool = False
+    annotate: bool = False
+    seconds: float | None = None
+    workers: int | None = None
+    overwrite: bool = False
+    quiet: bool = False
+    debug: bool = False
+
+    def check(self) -> None:
+        """Raise SettingsError for a value that makes no sense for any input."""
+        check_scale_options(self.gsd_mm, self.ground_height_m, None, self.sensor_width_mm)
+        for name, value, what in (
+            ("--height-m", self.height_m, "the camera's height above the road in m"),
+            ("--focal-35mm", self.focal_35mm, "the 35-mm-equivalent focal length in mm"),
+            ("--seconds", self.seconds, "how many seconds to survey"),
+            ("--section-length-m", self.section_length_m, "the length of a section in m"),
+        ):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise SettingsError(f"{name} is {value:g}; give {what}, above 0")
+        if not 0.25 <= self.scale <= 4:
+            raise SettingsError(f"--scale is {self.scale:g}; give a factor from 0.25 to 4")
+        if self.pitch_deg is not None and not -90 <= self.pitch_deg <= -20:
+            raise SettingsError(f"--pitch-deg is {self.pitch_deg:g}; give -90 (straight down) to -20")
+        if self.workers is not None and not 1 <= self.workers <= 64:
+            raise SettingsError(f"--workers is {self.workers}; give 1 to 64")
+        for option, path in (
+            ("--mask", self.mask), ("--route", self.route), ("--alignment", self.alignment),
+            ("--telemetry", self.telemetry),
+        ):  # fmt: skip
+            if path is not None and not path.exists():
+                raise SettingsError(f"{option} {path} does not exist; check the path")
+
+    def options(self) -> dict[str, Any]:
+        """All options as plain values, for ``settings.yaml``; addresses of streams lose their passwords."""
+        raw = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("overwrite", "quiet", "debug")}
+        raw["sources"] = [hide_password(s) for s in self.sources]
+        return {k: str(v) if isinstance(v, Path) else v for k, v in raw.items()}
+
+
+def hide_password(source: str) -> str:
+    """An address without its user and password; anything else as it is."""
+    scheme, found, rest = source.partition("://")
+    if not found or "@" not in rest.partition("/")[0]:
+        return source
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def read_request(path: Path, **given: Any) -> SurveyRequest:
+    """The request of an earlier run.
+
+    Args:
+        path: A ``settings.yaml``.
+        given: Options of this call; they go before those of the file.
+    Raises:
+        SettingsError: The file is none of ours.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        options = dict(content["options"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise SettingsError(f"{path} holds no settings of a survey; give the settings.yaml of a run") from error
+    known = {f.name: f for f in fields(SurveyRequest)}
+    strange = sorted(set(options) - set(known))
+    if strange:
+        raise SettingsError(f"{path} names options that are not known: {', '.join(strange)}; correct or delete them")
+    merged = {k: Path(v) if v is not None and "Path" in str(known[k].type) else v for k, v in options.items()} | given
+    merged["sources"] = tuple(str(s) for s in merged.get("sources", ()))
+    if not merged["sources"] or "out" not in merged:
+        raise SettingsError(f"{path} names no sources or no folder for results; give SOURCE and --out")
+    try:
+        return replace(SurveyRequest(merged["sources"], Path(merged["out"])), **merged)
+    except TypeError as error:
+        raise SettingsError(f"{path} holds a value of the wrong kind ({error})") from error
+
+
+def describe_settings(request: SurveyRequest, segmenter: Segmenter | None) -> dict[str, Any]:
+    """Everything that results depend on, besides the inputs, as plain values."""
+    result = {k: v for k, v in request.options().items() if k not in _NOT_RESULTS}
+    for name in ("mask", "telemetry", "route"):
+        path = getattr(request, name)
+        if path is not None and path.is_file():
+            result[name] = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    if request.rules is not None and Path(request.rules).is_file():
+        text = Path(request.rules).read_bytes()
+        result["rules"] = f"{Path(request.rules).name} {hashlib.sha256(text).hexdigest()[:12]}"
+    if segmenter is not None:
+        card = segmenter.card
+        checksum = hashlib.sha256(card.model_dump_json().encode()).hexdigest()[:12]
+        result |= {
+            "model": f"{card.name} {card.version} {checksum}", "engine": segmenter.backend.description,
+            "threshold": segmenter.threshold,
+        }  # fmt: skip
+    return result

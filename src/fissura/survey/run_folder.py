@@ -1,0 +1,181 @@
+"""The folder of a survey: whose it is, what is finished in it, and the log of it all.
+
+``settings.yaml`` says with which options a run was made; ``manifest.jsonl`` grows by one line for each finished input
+or looked-at frame; what a run needs to go on lies in ``work/``. A thing counts as finished when its record is there,
+was made with the present settings from the present file; records are written last, after all files they speak of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import yaml
+
+from fissura import __version__
+from fissura.errors import SettingsError
+from fissura.imaging.write import as_output_error, remove_temporary_files, write_bytes
+
+OWN = ("masks", "overlays", "probability", "pictures", "mosaics", "labels", "annotated", "work")
+"""Folders of a run."""
+
+
+class RunFolder:
+    """See the module.
+
+    Args:
+        out: The folder.
+        settings: What results depend on; see `fissura.survey.request.describe_settings`.
+        options: All options, for ``settings.yaml``.
+    """
+
+    def __init__(self, out: Path, settings: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+        self.out = out
+        self.settings, self._options = _plain(settings), _plain(options)
+        self._logged: set[str] = set()
+        self._lock = Lock()
+
+    @property
+    def digest(self) -> str:
+        """Changes with every setting that results depend on."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    def open(self, *, overwrite: bool) -> None:
+        """Make the folder ready.
+
+        Raises:
+            SettingsError: It holds another run, or files that are not ours.
+            OutputError: It cannot be written.
+        """
+        before = self._read_settings()
+        if before is None and self.out.is_dir() and any(self.out.iterdir()):
+            raise SettingsError(f"{self.out} holds files that are not from 'fissura survey'; choose another --out")
+        if before is not None and overwrite:
+            for name in (*OWN, "manifest.jsonl"):
+                path = self.out / name
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        elif before is not None:
+            changed = [k for k in {**before, **self.settings} if before.get(k) != self.settings.get(k)]
+            if changed:
+                changes = ", ".join(f"{k} {before.get(k)} (now {self.settings.get(k)})" for k in sorted(changed))
+                raise SettingsError(
+                    f"{self.out} holds a run with other settings: {changes}; choose another --out, or pass --overwrite"
+                )
+        self.write_settings()
+        remove_temporary_files(self.out)
+        self._read_log()
+
+    def write_settings(self) -> None:
+        """Write ``settings.yaml``."""
+        content = {"fissura": __version__, "command": "survey", "options": self._options, "settings": self.settings}
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        write_bytes(self.out / "settings.yaml", text.encode())
+
+    def work(self, *parts: str) -> Path:
+        """A path in the part of the folder that only the run itself needs."""
+        return self.out.joinpath("work", *parts)
+
+    def read_record(self, path: Path, stamp: Any) -> dict[str, Any] | None:
+        """The content of a record, if it was made with the present settings from what ``stamp`` describes."""
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            if raw["settings"] != self.digest or raw["stamp"] != _plain(stamp):
+                return None
+            return dict(raw["content"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def commit(self, path: Path, stamp: Any, content: Mapping[str, Any]) -> None:
+        """Write a record. Everything it speaks of must be on disk.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        raw = {"settings": self.digest, "stamp": _plain(stamp), "content": _plain(content)}
+        write_bytes(path, (json.dumps(raw, ensure_ascii=False) + "\n").encode())
+
+    def log(self, key: str, line: Mapping[str, Any]) -> None:
+        """Append a line to ``manifest.jsonl``, unless the same thing was logged before.
+
+        Args:
+            key: Names the thing; a run that goes on does not log it again.
+            line: Plain values.
+        Raises:
+            OutputError: It cannot be written.
+        """
+        key = f"{key} {self.digest}"
+        with self._lock:
+            if key in self._logged:
+                return
+            path = self.out / "manifest.jsonl"
+            try:
+                with path.open("ab") as file:
+                    file.write((json.dumps({"key": key, **_plain(line)}, ensure_ascii=False) + "\n").encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise as_output_error(path, error) from error
+            self._logged.add(key)
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """The lines of ``manifest.jsonl``, in order."""
+        try:
+            text = (self.out / "manifest.jsonl").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in text.splitlines()]
+
+    def _read_settings(self) -> dict[str, Any] | None:
+        path = self.out / "settings.yaml"
+        if not path.is_file():
+            return None
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            if content.get("command") != "survey":
+                raise SettingsError(f"{self.out} holds results of another command; choose another --out")
+            return dict(content["settings"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, SettingsError):
+                raise
+            raise SettingsError(f"{path} cannot be read ({error}); choose another --out") from error
+
+    def _read_log(self) -> None:
+        """Know what was logged; cut off a line that a killed run left half written."""
+        path = self.out / "manifest.jsonl"
+        try:
+            data = path.read_bytes()
+            whole = data.rfind(b"\n") + 1
+            if whole < len(data):
+                os.truncate(path, whole)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise as_output_error(path, error) from error
+        for line in data[:whole].decode("utf-8", "replace").splitlines():
+            try:
+                self._logged.add(str(json.loads(line)["key"]))
+            except (ValueError, KeyError, TypeError) as error:
+                raise SettingsError(f"{path} is damaged; delete it to have it written anew") from error
+
+
+def stamp_file(path: Path) -> list[int]:
+    """Size and time of a file, which tell that it is still the same."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """What JSON gives back: the same on both sides of a comparison."""
+    return json.loads(json.dumps(value, ensure_ascii=False, default=str))

@@ -1,0 +1,74 @@
+"""A run's folder: whose it is, what is finished, and what a kill leaves."""
+
+import json
+
+import pytest
+
+from fissura.errors import SettingsError
+from fissura.survey.run_folder import RunFolder
+
+
+def folder(path, **settings):
+    made = RunFolder(path / "run", {"scale": 1.5, **settings}, {"sources": ["a"]})
+    made.open(overwrite=False)
+    return made
+
+
+def test_records_hold_for_the_same_settings_and_the_same_file_only(tmp_path):
+    run = folder(tmp_path)
+    run.commit(run.work("photos", "a.json"), [1, 2], {"found": 3})
+    assert run.read_record(run.work("photos", "a.json"), [1, 2]) == {"found": 3}
+    assert run.read_record(run.work("photos", "a.json"), [1, 3]) is None
+    assert run.read_record(run.work("photos", "b.json"), [1, 2]) is None
+    (tmp_path / "run" / "work" / "photos" / "a.json").write_text('{"settings": "')
+    assert run.read_record(run.work("photos", "a.json"), [1, 2]) is None
+
+
+def test_the_log_names_each_thing_once_and_survives_a_cut(tmp_path):
+    run = folder(tmp_path)
+    run.log("photo a", {"n": 1})
+    run.log("photo a", {"n": 2})
+    run.log("photo b", {"n": 3})
+    path = tmp_path / "run" / "manifest.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"key": "photo c", "n"')
+    again = folder(tmp_path)
+    again.log("photo b", {"n": 4})
+    again.log("photo c", {"n": 5})
+    assert [line["n"] for line in again.read_log()] == [1, 3, 5]
+
+
+def test_another_run_is_refused_and_nothing_is_touched(tmp_path):
+    folder(tmp_path)
+    before = (tmp_path / "run" / "settings.yaml").read_text()
+    with pytest.raises(SettingsError, match=r"scale 1\.5 \(now 2\)"):
+        folder(tmp_path, scale=2)
+    assert (tmp_path / "run" / "settings.yaml").read_text() == before
+
+
+def test_foreign_folders_are_refused(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "holiday.txt").write_text("keep")
+    with pytest.raises(SettingsError, match="not from 'fissura survey'"):
+        folder(tmp_path)
+    (tmp_path / "run" / "settings.yaml").write_text("command: measure\nsettings: {}\n")
+    with pytest.raises(SettingsError, match="another command"):
+        folder(tmp_path)
+    (tmp_path / "run" / "settings.yaml").write_text("[not, ours")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        folder(tmp_path)
+
+
+def test_overwriting_forgets_what_was_found(tmp_path):
+    run = folder(tmp_path)
+    run.commit(run.work("photos", "a.json"), [1], {"found": 3})
+    run.log("photo a", {"n": 1})
+    again = RunFolder(tmp_path / "run", {"scale": 2}, {"sources": ["a"]})
+    again.open(overwrite=True)
+    assert not (tmp_path / "run" / "work").exists() and again.read_log() == []
+
+
+def test_a_damaged_log_is_said(tmp_path):
+    folder(tmp_path).log("photo a", {"n": 1})
+    (tmp_path / "run" / "manifest.jsonl").write_text(json.dumps([1]) + "\n")
+    with pytest.raises(SettingsError, match="damaged"):
+        folder(tmp_path)
