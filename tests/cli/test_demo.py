@@ -51,7 +51,7 @@ def test_scores_are_lengths_on_the_ground(tmp_path: Path) -> None:
     assert perfect.found_m == pytest.approx(perfect.truth_m) and perfect.truth_m > 1
     _write(tmp_path / "run", [])
     assert score_survey(flight, tmp_path / "run").found_m == 0.0
-    aside = [(np.array(line) + [2e-6, 0.0]).tolist() for line in cracks]  # 15 cm to the east
+    aside = [(np.array(line) + np.array([2e-6, 0.0])).tolist() for line in cracks]  # 15 cm to the east
     _write(tmp_path / "run", aside)
     wrong = score_survey(flight, tmp_path / "run")
     assert wrong.found_m < 0.5 * wrong.truth_m and wrong.right_m < 0.5 * wrong.reported_m
