@@ -44,7 +44,7 @@ def test_missing_model_is_told_before_anything_is_drawn(tmp_path: Path) -> None:
 
 
 def test_scores_are_lengths_on_the_ground(tmp_path: Path) -> None:
-    flight = draw_flight(tmp_path / "flight", 3, SIZE)
+    flight = draw_flight(tmp_path / "flight", 5, (600, 800))
     cracks = [flight.lonlat(c.points_en).tolist() for c in flight.world.cracks]
     _write(tmp_path / "run", cracks)
     perfect = score_survey(flight, tmp_path / "run")

@@ -96,9 +96,9 @@ def draw_flight(folder: Path, photos: int, size_hw: tuple[int, int]) -> PhotoFli
     for stale in folder.glob("DJI_*.JPG"):  # of a longer flight before
         stale.unlink()
     along_m, across_m = (side * GSD_MM / 1000 for side in size_hw)
+    extent_m = max(across_m, along_m, 6.0) + 6.0, along_m + SPACING_M * photos + 10.0
     options = WorldOptions(
-        extent_m=(max(across_m, along_m, 6.0) + 6.0, along_m + SPACING_M * photos + 10.0), crack_density=1.5, vehicles=1.0,
-        trees=0.15, houses=0.0, road_width_m=5.0,
+        extent_m=extent_m, crack_density=1.5, vehicles=1.0, trees=0.15, houses=0.0, road_width_m=5.0,
     )  # fmt: skip
     camera = AerialCamera(0.0, 0.0, HEIGHT_M, focal_px=FOCAL_PX, image_hw=size_hw)
     world = make_world(SEED, options)
