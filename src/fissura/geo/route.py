@@ -124,7 +124,7 @@ class Route:
 
     def _xy_at_plane(self, plane: Values) -> npt.NDArray[np.float64]:
         columns = [np.interp(plane, self._plane, self._xy[:, k]) for k in (0, 1)]
-        return np.column_stack(columns)
+        return np.column_stack(columns).astype(np.float64)
 
     def _plane_per_metre(self, plane: Values) -> Values:
         k = self._segment(plane)
@@ -134,7 +134,7 @@ class Route:
         """Direction at places on the line; at a vertex the mean of both sides, so that "right" has no gap there."""
         unit = np.diff(self._xy, axis=0) / np.diff(self._plane)[:, None]
         k = self._segment(plane)
-        tangent = unit[k].copy()
+        tangent: npt.NDArray[np.float64] = unit[k].copy()
         reach = 1e-7 * max(float(self._plane[-1]), 1.0)
         for vertex, other in ((k, k - 1), (k + 1, k + 1)):
             here = (np.abs(plane - self._plane[vertex]) < reach) & (other >= 0) & (other < len(unit))

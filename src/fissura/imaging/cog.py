@@ -31,6 +31,7 @@ Overviews = Literal["average", "rms", "nearest"]
 _CACHE_BYTES = 128 * 2**20
 _JPEG_TEMPORARY, _JPEG_FINAL = 95, 85
 _TELL_SECONDS = 0.25
+_FULL_BYTES = 32 * 2**20
 
 
 def require_space(folder: Path, needed_bytes: float, what: str) -> None:
@@ -87,7 +88,7 @@ def open_temporary(
         profile |= {"gcps": list(placement.gcps), "crs": placement.gcps_crs}
     elif placement is not None:
         profile |= {"crs": placement.crs, "transform": placement.transform}
-    with _gdal(path):
+    with gdal_for(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with rasterio.open(path, "w", **profile) as dataset:
             yield dataset
@@ -117,10 +118,10 @@ def write_cog(
     temporary = temporary_path(target)
     remove_leftovers(target)
     try:
-        with _gdal(target):
+        with gdal_for(target):
             target.parent.mkdir(parents=True, exist_ok=True)
         _copy(source, temporary, target, options, progress)
-        with _gdal(target):
+        with gdal_for(target):
             _check_whole(temporary, target)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -157,11 +158,17 @@ def _check_whole(path: Path, target: Path) -> None:
 
 
 @contextmanager
-def _gdal(path: Path) -> Iterator[None]:
-    """GDAL with little memory and our errors."""
+def gdal_for(path: Path) -> Iterator[None]:
+    """GDAL with little memory, and its errors while it works on a result as ours.
+
+    Args:
+        path: Of the result, for the message.
+    Raises:
+        OutputError: GDAL failed; ``errno`` is that of a full disk if the disk is full.
+    """
     import rasterio
+    from rasterio._err import CPLE_BaseError
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
-    from rasterio.errors import RasterioIOError as RasterIOError
 
     try:
         with (
@@ -170,7 +177,10 @@ def _gdal(path: Path) -> Iterator[None]:
         ):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             yield
-    except (RasterioError, RasterIOError, SystemError) as error:
+    except (RasterioError, CPLE_BaseError, SystemError) as error:
+        # What GDAL says of a full disk is anything: a tag that cannot be written, a tile that cannot be read back.
+        if path.parent.is_dir() and shutil.disk_usage(path.parent).free < _FULL_BYTES:
+            raise as_output_error(path, OSError(errno.ENOSPC, "")) from error
         raise OutputError(
             f"cannot write {path}: {error}; if the disk is full, free some space, else choose another --out"
         ) from error
@@ -204,7 +214,7 @@ def _copy_here(source: Path, temporary: Path, target: Path, options: dict[str, A
     import rasterio
     from rasterio.shutil import copy
 
-    with _gdal(target), rasterio.open(source, opener=counter.open) as dataset:
+    with gdal_for(target), rasterio.open(source, opener=counter.open) as dataset:
         copy(dataset, temporary, **options)
 
 

@@ -184,7 +184,7 @@ class PhotoStage:
         else:
             segmenter = free.get()
             try:
-                options = LookOptions(self.request.scale, self.request.whole_frame)
+                options = LookOptions(self.request.scale, self.request.whole_frame, self._known)
                 look = look_at_photo(
                     image.path, name, source, checksum(image.path), self.folder, options, segmenter=segmenter,
                     mask_path=mask,
@@ -206,10 +206,7 @@ class PhotoStage:
         posed, alone = [], {}
         for look, sharpness in zip(looks, relative_sharpness(list(looks)), strict=True):
             metadata = look.read_metadata()
-            known = {
-                "ground_height_m": self.request.ground_height_m, "sensor_width_mm": self.request.sensor_width_mm,
-                "gsd_mm": self.request.gsd_mm,
-            }  # fmt: skip
+            known = self._known
             aligned = self.alignment.get(Path(look.path).name)
             prior = find_prior(metadata, **known) if aligned is None else find_aligned_prior(metadata, aligned, **known)
             if isinstance(prior, str):
@@ -217,6 +214,15 @@ class PhotoStage:
             else:
                 posed.append(PosedPhoto(look, prior, sharpness, _is_suspect(metadata)))
         return posed, alone
+
+    @property
+    def _known(self) -> dict[str, float | None]:
+        """What the user says of the camera."""
+        request = self.request
+        return {
+            "ground_height_m": request.ground_height_m, "sensor_width_mm": request.sensor_width_mm,
+            "gsd_mm": request.gsd_mm,
+        }  # fmt: skip
 
     def _measure_together(self, posed: Sequence[PosedPhoto]) -> dict[str, tuple[PhotoFlight, int]]:
         """Measure the ground of all photos with a pose; where each photo ended up, by its name."""

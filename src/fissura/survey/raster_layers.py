@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fissura.imaging.cog import BLOCK_PX, Fraction, open_temporary, remove_leftovers, temporary_path
+from fissura.imaging.cog import BLOCK_PX, Fraction, gdal_for, open_temporary, remove_leftovers, temporary_path
 from fissura.segmenting import RIM_PX
 from fissura.survey.raster_region import Region
 from fissura.survey.raster_strips import Grey
@@ -84,7 +84,8 @@ class RasterLayers:
 
                 def read(rows: slice, columns: slice) -> Grey:
                     size = columns.stop - columns.start, rows.stop - rows.start
-                    return np.asarray(dataset.read(1, window=Window(columns.start, rows.start, *size)), np.uint8)
+                    with gdal_for(self._grey):
+                        return np.asarray(dataset.read(1, window=Window(columns.start, rows.start, *size)), np.uint8)
 
                 yield read
         finally:
