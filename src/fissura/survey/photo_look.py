@@ -27,9 +27,11 @@ from fissura.survey.photo_match import Features, find_photo_features
 from fissura.survey.photo_pose import find_prior
 from fissura.survey.run_folder import RunFolder
 from fissura.survey.sharpness import measure_sharpness
-from fissura.types import BoolMask, RgbImage
+from fissura.types import BoolMask, Probability, RgbImage
 
 _CELLS_WIDE = 480
+_NEAR_PX, _AROUND_PX, _KNOWN = 3.0, 48.0, 0.7
+"""Pixels of the coarser look: what lies so near to a find is found; so much of it in a window of this side is all."""
 COARSE_LOOK_MM = 10.0
 """Ground size of the network's pixels in a second, coarser look. On drawn roads of 5 mm a pixel it found the wide and
 straight cracks that the finer one takes for joints: recall 0.97 against 0.81 (docs/LOG.md)."""
@@ -192,7 +194,7 @@ def _segment(
     for scale in scales:
         slices = plan_slices(road, tile=card.tile, overlap=card.overlap, scale=scale)
         found, looked = segment_slices(shown, slices, segmenter)
-        np.maximum(probability, found, out=probability)
+        probability = found if not count else fill_gaps(probability, found, scale, segmenter.threshold)
         seen |= looked
         count += len(slices)
     out = np.rint(probability * np.float32(255)).astype(np.uint8)
@@ -201,6 +203,28 @@ def _segment(
     h, w = road.mask.shape
     trusted = cv2.resize(seen.view(np.uint8), (w, h), interpolation=cv2.INTER_AREA) > 0
     return out, np.asarray(_cells(road) & trusted, np.bool_), count
+
+
+def fill_gaps(fine: Probability, coarse: Probability, scale: float, threshold: float) -> Probability:
+    """What a fine look found, and what a coarser one adds where the fine one found little of it.
+
+    The coarse look closes the gaps of wide and of straight cracks. In a net of fine cracks it sees one broad band,
+    so where the fine look has most of what the coarse one sees, it stands alone.
+
+    Args:
+        fine: Probability, shape (H, W).
+        coarse: The same from the coarser look.
+        scale: Enlargement of the coarser look.
+        threshold: Above which a pixel is crack.
+    """
+    found, wide = (fine > threshold).view(np.uint8), (coarse > threshold).view(np.uint8)
+    reach = 2 * round(_NEAR_PX / scale) + 1
+    near = cv2.dilate(found, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    side = round(_AROUND_PX / scale)
+    around = cv2.boxFilter(wide.astype(np.float32), -1, (side, side), normalize=False)
+    known = cv2.boxFilter((wide & near).astype(np.float32), -1, (side, side), normalize=False)
+    added = (wide > 0) & (known < _KNOWN * around)
+    return np.where(added, np.maximum(fine, coarse), fine)
 
 
 def _write(

@@ -44,8 +44,9 @@ __all__ = ["LayerFiles", "RasterSurvey", "crop_cracks", "crop_raster", "remove_w
 Progress = Callable[[float, float], None]
 """Told the megapixels finished, never falling, and their total; writing counts as megapixels, too."""
 
-_BYTES_PER_PX = 2.6
-"""On disk at the end: mostly the overlay and its temporary file. Measured 1.9 on asphalt."""
+_BYTES_PER_PX = 1.6
+"""On disk at the end: mostly the overlay and its temporary file. Measured 0.5 on drawn asphalt; real ground has more
+texture, so three times as much is asked for."""
 _SHARES = {"layers": 0.08, "trace": 0.1, "widths": 0.05, "draw": 0.2, "mask": 0.06, "probability": 0.06, "overlay": 0.2}
 """What stages after the network take, in megapixels for each megapixel of the raster."""
 
