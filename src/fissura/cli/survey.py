@@ -47,6 +47,9 @@ def survey(
         Path | None,
         typer.Option(metavar="FILE", help="Reference line (GeoJSON, GPKG, KML, GPX, CSV): chainage and sections."),
     ] = None,
+    route_crs: Annotated[
+        str | None, typer.Option(metavar="EPSG", help="Of a route whose file does not say, for example EPSG:25832.")
+    ] = None,
     section_length_m: Annotated[
         float | None, typer.Option("--section-length-m", metavar="M", help="Of sections along the route; else 100.")
     ] = None,

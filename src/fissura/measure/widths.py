@@ -41,19 +41,42 @@ _STRETCH_INFLATION = 8.0
 _SIGMA = (1.1, 0.05, 0.008)
 _MASK_SIGMA = (0.7, 0.2)  # error of a mask's width: pixels, and share of the width
 _MIN_FOR_BLUR = 3
+_STEPS = 1024  # of a pixel, to which the places of samples are rounded
+
+Profile = npt.NDArray[np.float64]
+"""Grey values across a crack, shape (2 half + 1,), a pixel apart."""
+SAMPLE_MARGIN_PX = 4
+"""Pixels beyond the ends of a profile that its interpolation may touch, with room for rounding."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Stretches:
-    """Averaged profiles, one a row; all arrays of one length."""
+class Stretches:
+    """Where profiles are averaged, one stretch of crack a row; shape (N,) each, by ascending branch.
+
+    Attributes:
+        branch: Index of the branch.
+        middle: Index of the stretch's middle point in it.
+        crack: The branch's `crack_id`.
+        mask_width: Median width of the mask, pixels.
+        half: Samples of the profile on each side of the centreline, a pixel apart.
+        first: Index of the first point that is averaged.
+        last: Index after the last one.
+    """
 
     branch: npt.NDArray[np.intp]
-    middle: npt.NDArray[np.intp]  # index of the point in its branch
+    middle: npt.NDArray[np.intp]
     crack: npt.NDArray[np.intp]
     mask_width: Values
     half: npt.NDArray[np.intp]
-    first: npt.NDArray[np.intp]  # first and last point that are averaged
+    first: npt.NDArray[np.intp]
     last: npt.NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.branch)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Stretches:
+        """Some of the stretches, in the order of `rows`."""
+        return Stretches(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,18 +114,30 @@ def measure_widths(graph: CrackGraph, rgb: RgbImage, *, blur_px: float | None = 
             f"the picture is {rgb.shape[1]}x{rgb.shape[0]} and the graph was traced on "
             f"{graph.size_hw[1]}x{graph.size_hw[0]}; both must have one size"
         )
-    grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) if rgb.ndim == 3 else rgb, np.uint8)
-    normals = [_normals(branch) for branch in graph.branches]
-    stretches = _plan(graph)
-    if not len(stretches.branch):
+    stretches = plan_stretches(graph)
+    return fit_widths(graph, stretches, average_profiles(rgb, graph, stretches), blur_px=blur_px)
+
+
+def fit_widths(
+    graph: CrackGraph, stretches: Stretches, profiles: Sequence[Profile], *, blur_px: float | None = None
+) -> WidthReport:
+    """Width at every point of every branch from the averaged profiles of all stretches.
+
+    Args:
+        graph: Centrelines of the picture.
+        stretches: All of `plan_stretches`: the wide ones tell what the narrow ones are judged with.
+        profiles: One for each stretch, of `average_profiles`.
+        blur_px: Standard deviation of the blur if it is known.
+    """
+    if not len(stretches):
         return mask_widths(graph)
-    profiles = _average_profiles(grey, graph, normals, stretches)
     blur = blur_px if blur_px is not None else _estimate_blur(profiles, stretches)
     settings = FitSettings(blur, None, _FREE_SPREAD, reach_px=2, noise_inflation=_STRETCH_INFLATION)
     free = _fit(profiles, stretches, settings)
     fits, overall = _fit_narrow(profiles, stretches, free, blur)
+    starts = np.searchsorted(stretches.branch, np.arange(len(graph.branches) + 1))
     rows = [
-        _along(branch, np.flatnonzero(stretches.branch == i), stretches, fits)
+        _along(branch, np.arange(starts[i], starts[i + 1]), stretches, fits)
         for i, branch in enumerate(graph.branches)
     ]
     return WidthReport(tuple(rows), blur, overall)
@@ -126,7 +161,7 @@ def _normals(branch: Branch) -> Points:
     return np.column_stack([-tangent[:, 1], tangent[:, 0]])
 
 
-def _plan(graph: CrackGraph) -> _Stretches:
+def plan_stretches(graph: CrackGraph) -> Stretches:
     """Stretches of every branch, clear of junctions where the branch is long enough."""
     degree = graph.degree()
     rows: list[tuple[int, int, int, float, int, int, int]] = []
@@ -156,14 +191,24 @@ def _plan(graph: CrackGraph) -> _Stretches:
             rows.append((i, at, branch.crack_id, local, half, int(first), last))
     columns = list(zip(*rows, strict=True)) or [()] * 7
     ints = [np.array(column, np.intp) for column in (*columns[:3], *columns[4:])]
-    return _Stretches(ints[0], ints[1], ints[2], np.array(columns[3], np.float64), *ints[3:])
+    return Stretches(ints[0], ints[1], ints[2], np.array(columns[3], np.float64), *ints[3:])
 
 
-def _average_profiles(
-    grey: npt.NDArray[np.uint8], graph: CrackGraph, normals: Sequence[Points], stretches: _Stretches
-) -> list[npt.NDArray[np.float64]]:
-    """One averaged profile for each stretch, shape (2 half + 1,)."""
-    profiles: list[npt.NDArray[np.float64]] = [np.empty(0)] * len(stretches.branch)
+def average_profiles(
+    rgb: RgbImage, graph: CrackGraph, stretches: Stretches, *, origin_rc: tuple[int, int] = (0, 0)
+) -> list[Profile]:
+    """One averaged profile for each stretch, shape (2 half + 1,): the same from every window that holds it.
+
+    Args:
+        rgb: The picture or a window of it, (H, W, 3) or (H, W) uint8. Around the points of every stretch it reaches
+            `half` + `SAMPLE_MARGIN_PX` pixels or up to the picture's border, where it is mirrored.
+        graph: Centrelines of the whole picture.
+        stretches: Those that lie in the window.
+        origin_rc: Row and column of the window's first pixel in the picture.
+    """
+    grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) if rgb.ndim == 3 else rgb, np.uint8)
+    normals = {int(i): _normals(graph.branches[i]) for i in np.unique(stretches.branch)}
+    profiles: list[Profile] = [np.empty(0)] * len(stretches)
     for half in np.unique(stretches.half):
         members = np.flatnonzero(stretches.half == half)
         # Neighbouring stretches share their profiles: each point is sampled once.
@@ -174,7 +219,7 @@ def _average_profiles(
             used[stretches.first[k] : stretches.last[k]] = True
         points = np.concatenate([graph.branches[i].points_rc[used] for i, used in wanted.items()])
         across = np.concatenate([normals[i][used] for i, used in wanted.items()])
-        samples = _sample(grey, points, across, int(half))
+        samples = _sample(grey, points, across, int(half), origin_rc)
         slots: dict[int, tuple[int, npt.NDArray[np.intp]]] = {}
         base = 0
         for i, used in wanted.items():
@@ -187,7 +232,9 @@ def _average_profiles(
     return profiles
 
 
-def _sample(grey: npt.NDArray[np.uint8], points: Points, across: Points, half: int) -> npt.NDArray[np.float32]:
+def _sample(
+    grey: npt.NDArray[np.uint8], points: Points, across: Points, half: int, origin_rc: tuple[int, int]
+) -> npt.NDArray[np.float32]:
     """Grey values along the normals, shape (N, 2 half + 1); the picture is mirrored at its border."""
     offsets = np.arange(-half, half + 1)
     # OpenCV never returns from mirroring a picture that is one pixel wide or high.
@@ -195,15 +242,18 @@ def _sample(grey: npt.NDArray[np.uint8], points: Points, across: Points, half: i
     out = np.empty((len(points), len(offsets)), np.float32)
     for top in range(0, len(points), 8192):  # OpenCV's remap takes at most 32767 rows
         rows = slice(top, top + 8192)
-        r = points[rows, :1] + across[rows, :1] * offsets
-        c = points[rows, 1:] + across[rows, 1:] * offsets
+        # Rounded to what single precision holds exactly, so that a window gives what the whole picture gives.
+        r, c = (
+            np.rint((points[rows, k : k + 1] + across[rows, k : k + 1] * offsets) * _STEPS) / _STEPS - origin_rc[k]
+            for k in (0, 1)
+        )
         out[rows] = cv2.remap(
             grey, c.astype(np.float32), r.astype(np.float32), cv2.INTER_CUBIC, borderMode=border
         )
     return out
 
 
-def _aligned_mean(samples: npt.NDArray[np.float32], mask_width: float) -> npt.NDArray[np.float64]:
+def _aligned_mean(samples: npt.NDArray[np.float32], mask_width: float) -> Profile:
     """Mean profile of a stretch, each shifted so that the dark line does not wander under the mean.
 
     The shift of a profile is the centroid of its missing light near the middle, smoothed along the crack: the
@@ -229,7 +279,7 @@ def _aligned_mean(samples: npt.NDArray[np.float32], mask_width: float) -> npt.ND
     return np.asarray(aligned.mean(axis=0), np.float64)
 
 
-def _fit(profiles: Sequence[npt.NDArray[np.float64]], stretches: _Stretches, settings: FitSettings) -> ProfileFits:
+def _fit(profiles: Sequence[Profile], stretches: Stretches, settings: FitSettings) -> ProfileFits:
     """Fit all stretches, those of one length together."""
     names = ("width_px", "sigma_px", "contrast", "ok", "below_blur", "darkness", "blur_px", "centre_px")
     n = len(profiles)
@@ -248,15 +298,11 @@ def _fit(profiles: Sequence[npt.NDArray[np.float64]], stretches: _Stretches, set
     return ProfileFits(**out)
 
 
-def _estimate_blur(profiles: Sequence[npt.NDArray[np.float64]], stretches: _Stretches) -> float | None:
+def _estimate_blur(profiles: Sequence[Profile], stretches: Stretches) -> float | None:
     """Blur of the picture from its widest cracks; ragged walls only add to it, so a low quantile is taken."""
     order = np.argsort(-stretches.mask_width, kind="stable")[:48]
-    some = _Stretches(
-        stretches.branch[order], stretches.middle[order], stretches.crack[order], stretches.mask_width[order],
-        stretches.half[order], stretches.first[order], stretches.last[order],
-    )  # fmt: skip
     settings = FitSettings(None, None, _FREE_SPREAD, reach_px=2, noise_inflation=_STRETCH_INFLATION)
-    fits = _fit([profiles[k] for k in order], some, settings)
+    fits = _fit([profiles[k] for k in order], stretches.take(order), settings)
     clear = fits.ok & (fits.width_px > 4 * fits.blur_px)
     if clear.sum() < _MIN_FOR_BLUR:
         return None
@@ -265,7 +311,7 @@ def _estimate_blur(profiles: Sequence[npt.NDArray[np.float64]], stretches: _Stre
 
 
 def _fit_narrow(
-    profiles: Sequence[npt.NDArray[np.float64]], stretches: _Stretches, free: ProfileFits, blur: float | None
+    profiles: Sequence[Profile], stretches: Stretches, free: ProfileFits, blur: float | None
 ) -> tuple[ProfileFits, float | None]:
     """Fit again what is not well resolved, with the darkness of the crack's, else the picture's wider stretches."""
     widths_of_blur = np.where(free.ok & (free.darkness > 0.1), free.width_px / free.blur_px, 0)
@@ -273,24 +319,31 @@ def _fit_narrow(
     # Moderately wide stretches speak where no wide one does.
     teachers = well if well.any() else widths_of_blur > _RESOLVED
     overall = float(np.median(free.darkness[teachers])) if teachers.any() else None
+    taught = _darkness_by_crack(stretches.crack[teachers], free.darkness[teachers])
     groups: dict[float | None, list[int]] = {}
     for k in np.flatnonzero(~well):
-        same = teachers & (stretches.crack == stretches.crack[k])
-        known = float(np.median(free.darkness[same])) if same.any() else overall
+        known = taught.get(int(stretches.crack[k]), overall)
         groups.setdefault(None if known is None else round(known, 2), []).append(int(k))
     merged = {name: getattr(free, name).copy() for name in free.__dataclass_fields__}
     for known, members in groups.items():
         spread = FitSettings().darkness_spread if known is None else _KNOWN_SPREAD
         settings = FitSettings(blur, known, spread, reach_px=2, noise_inflation=_STRETCH_INFLATION)
-        some = _Stretches(*(getattr(stretches, f)[members] for f in stretches.__dataclass_fields__))
-        fits = _fit([profiles[k] for k in members], some, settings)
+        fits = _fit([profiles[k] for k in members], stretches.take(np.array(members)), settings)
         for name, column in merged.items():
             column[members] = getattr(fits, name)
     return ProfileFits(**merged), overall
 
 
+def _darkness_by_crack(crack: npt.NDArray[np.intp], darkness: Values) -> dict[int, float]:
+    """Median darkness of each crack that has any."""
+    order = np.argsort(crack, kind="stable")
+    ids, starts = np.unique(crack[order], return_index=True)
+    parts = np.split(darkness[order], starts)[1:]
+    return {int(i): float(np.median(part)) for i, part in zip(ids, parts, strict=True)}
+
+
 def _along(
-    branch: Branch, rows: npt.NDArray[np.intp], stretches: _Stretches, fits: ProfileFits
+    branch: Branch, rows: npt.NDArray[np.intp], stretches: Stretches, fits: ProfileFits
 ) -> BranchWidths:
     """Widths of the stretches of a branch, carried to its points."""
     fallback = _from_mask(branch)

@@ -48,6 +48,7 @@ class SurveyRequest:
     telemetry_rate_hz: float | None = None
     rules: str | None = None
     route: Path | None = None
+    route_crs: str | None = None
     section_length_m: float = DEFAULT_SECTION_M
     whole_frame: bool = False
     annotate: bool = False

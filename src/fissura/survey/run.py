@@ -72,7 +72,7 @@ def run_survey(request: SurveyRequest) -> int:
     """
     request.check()
     rules = read_rules(request.rules) if request.rules else None
-    route = read_route(request.route) if request.route else None
+    route = read_route(request.route, crs=request.route_crs) if request.route else None
     alignment = read_alignment(request.alignment) if request.alignment else {}
     inputs = find_inputs(request)
     if not len(inputs):

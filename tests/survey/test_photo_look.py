@@ -1,0 +1,43 @@
+"""Looks at photos: scales, and what a coarser look may add."""
+
+import cv2
+import numpy as np
+import pytest
+
+from fissura.survey.photo_look import fill_gaps, plan_look_scales
+
+
+def line(*points, width, hw=(300, 300)):
+    canvas = np.zeros(hw, np.float32)
+    cv2.polylines(canvas, [np.array(points)], False, 1.0, width)
+    return canvas
+
+
+def test_a_gap_of_the_fine_look_is_closed_by_the_coarse_one():
+    fine = line((20, 150), (90, 150), width=3) + line((210, 150), (280, 150), width=3)
+    coarse = line((20, 150), (280, 150), width=7)
+    found = fill_gaps(fine, coarse, 0.5, 0.5)
+    assert (found[150, 20:281] > 0.5).all()
+    # Where the fine look knows better it is left as narrow as it was.
+    assert (found[140:160, 30:60] == fine[140:160, 30:60]).all()
+
+
+def test_a_net_of_fine_cracks_is_not_drowned():
+    fine = sum(line((20, y), (280, y), width=2) for y in range(100, 200, 16))
+    coarse = line((20, 148), (280, 148), width=100)
+    found = fill_gaps(np.clip(fine, 0, 1), coarse, 0.5, 0.5)
+    assert (found[100:200, 60:240] > 0.5).mean() < 0.3
+
+
+def test_what_only_the_coarse_look_sees_counts():
+    coarse = line((20, 150), (280, 150), width=7)
+    assert (fill_gaps(np.zeros_like(coarse), coarse, 0.5, 0.5) == coarse).all()
+    assert (fill_gaps(coarse, np.zeros_like(coarse), 0.5, 0.5) == coarse).all()
+
+
+@pytest.mark.parametrize(("scale", "gsd_mm", "expected"), [
+    (1.5, 5.0, (1.5, 0.5)), (1.5, 10.0, (1.5, 1.0)), (1.5, 12.0, (1.5,)), (0.5, 5.0, (0.5,)), (1.5, 0.2, (1.5, 0.1)),
+    (3.0, None, (3.0, 1.0)),
+])  # fmt: skip
+def test_the_coarse_look_follows_the_ground(scale, gsd_mm, expected):
+    assert plan_look_scales(scale, gsd_mm) == pytest.approx(expected)
