@@ -108,6 +108,49 @@ def anchors_text(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"Measured {origin(result)}; `benchmarks/road_report.py anchors`."])
 
 
+def truth_text(result: dict[str, Any]) -> str:
+    """Flights of photos against their truth."""
+    lines = [
+        f"Generated flights of {result['photos']} photos ({result['gsd_mm']:g} mm a pixel) through `fissura survey`, read "
+        "from the GeoPackage; length within 2 cm on the ground:",
+        "",
+        "| flight | masks | drawn m | recall | precision | twice | place off m | width within 1 σ | 2 σ | chainage off m |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for r in result["exact"]:
+        lines.append(
+            f"| {r['seed']} | {r['masks']} | {r['truth_m']:.1f} | {r['recall']:.3f} | {r['precision']:.3f} "
+            f"| {100 * r['twice']:.1f} % | {r['shift_m']:.3f} | {100 * r['width_within_1_sigma']:.0f} % "
+            f"| {100 * r['width_within_2_sigma']:.0f} % | {r['chainage_error_m']:.3f} |"
+        )
+    if result["noisy"]:
+        error = max(r["error_m"] for r in result["noisy"])
+        lines += ["", (
+            f"Telemetry wrong by 1.5 m and 1°, {len(result['noisy'])} flights: {100 * result['noisy_within_stated']:.0f} % "
+            f"of the cracks lie within 2.15 stated errors of their place (largest median error of a flight {error:.2f} m)."
+        )]  # fmt: skip
+    return "\n".join([*lines, "", f"Measured {origin(result)}; `benchmarks/survey_truth.py`."])
+
+
+def kills_text(result: dict[str, Any]) -> str:
+    """Killed runs."""
+    same = "the same GeoPackage, masks and manifest" if result["same_results"] else "other results"
+    return (
+        f"{result['kills']} kills (SIGKILL) at random moments of a run over {result['photos']} photos and a video, each "
+        f"time started again: {same} as an undisturbed run, {result['done_twice']} finished photos or looks done twice. "
+        f"Measured {origin(result)}; `benchmarks/survey_kills.py`."
+    )
+
+
+def raster_text(result: dict[str, Any]) -> str:
+    """A raster that does not fit into memory."""
+    (h, w), row = result["size_hw"], result["row"]
+    return (
+        f"A GeoTIFF of {w:,} × {h:,} pixels (model `{row['model']}`): {row['seconds']:.0f} s, peak "
+        f"{row['peak_bytes'] / 1e6:.0f} MB, layers as COG. Measured {origin(result)}; `benchmarks/large_geotiff.py`."
+    )
+
+
 def main() -> None:
     blocks = [text(found) for name, text in PARTS if (found := read(name)) is not None]
     if (speed := read("flight_speed")) is not None:
@@ -120,6 +163,8 @@ def main() -> None:
 
 
 PARTS = (
+    ("survey_truth", truth_text), ("survey_kills", kills_text), ("large_geotiff", raster_text),
+    ("large_geotiff_tiny", raster_text),
     ("flight_speed", speed_text), ("flight_counting", counting_text), ("road_scenes", scenes_text),
     ("road_real", real_text), ("road_speed", road_speed_text), ("road_anchors", anchors_text),
 )  # fmt: skip
