@@ -1,4 +1,4 @@
-"""Make docs/report.jpg, the picture in the README: ``python docs/make_demo.py`` runs the demo and looks at its report."""
+"""Make docs/report.jpg, the picture in the README: ``python docs/make_demo.py`` runs the demo and looks at it."""
 
 from __future__ import annotations
 

@@ -111,10 +111,11 @@ def anchors_text(result: dict[str, Any]) -> str:
 def truth_text(result: dict[str, Any]) -> str:
     """Flights of photos against their truth."""
     lines = [
-        f"Generated flights of {result['photos']} photos ({result['gsd_mm']:g} mm a pixel) through `fissura survey`, read "
-        "from the GeoPackage; length within 2 cm on the ground:",
+        f"Generated flights of {result['photos']} photos ({result['gsd_mm']:g} mm a pixel) through `fissura survey`, "
+        "read from the GeoPackage; length within 2 cm on the ground:",
         "",
-        "| flight | masks | drawn m | recall | precision | twice | place off m | width within 1 σ | 2 σ | chainage off m |",
+        "| flight | masks | drawn m | recall | precision | twice | place off m | width within 1 σ | 2 σ "
+        "| chainage off m |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for r in result["exact"]:
@@ -126,8 +127,9 @@ def truth_text(result: dict[str, Any]) -> str:
     if result["noisy"]:
         error = max(r["error_m"] for r in result["noisy"])
         lines += ["", (
-            f"Telemetry wrong by 1.5 m and 1°, {len(result['noisy'])} flights: {100 * result['noisy_within_stated']:.0f} % "
-            f"of the cracks lie within 2.15 stated errors of their place (largest median error of a flight {error:.2f} m)."
+            f"Telemetry wrong by 1.5 m and 1°, {len(result['noisy'])} flights: "
+            f"{100 * result['noisy_within_stated']:.0f} % of the cracks lie within 2.15 stated errors of their place "
+            f"(largest median error of a flight {error:.2f} m)."
         )]  # fmt: skip
     return "\n".join([*lines, "", f"Measured {origin(result)}; `benchmarks/survey_truth.py`."])
 
@@ -136,8 +138,9 @@ def kills_text(result: dict[str, Any]) -> str:
     """Killed runs."""
     same = "the same GeoPackage, masks and manifest" if result["same_results"] else "other results"
     return (
-        f"{result['kills']} kills (SIGKILL) at random moments of a run over {result['photos']} photos and a video, each "
-        f"time started again: {same} as an undisturbed run, {result['done_twice']} finished photos or looks done twice. "
+        f"{result['kills']} kills (SIGKILL) at random moments of a run over {result['photos']} photos and a video, "
+        f"each time started again: {same} as an undisturbed run, {result['done_twice']} finished photos or looks done "
+        "twice. "
         f"Measured {origin(result)}; `benchmarks/survey_kills.py`."
     )
 
