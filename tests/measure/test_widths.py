@@ -7,7 +7,13 @@ import pytest
 
 from fissura.errors import GeometryError
 from fissura.measure.graph import trace_cracks
-from fissura.measure.widths import mask_widths, measure_widths
+from fissura.measure.widths import (
+    SAMPLE_MARGIN_PX,
+    average_profiles,
+    mask_widths,
+    measure_widths,
+    plan_stretches,
+)
 from support.drawn import draw_cracks, picture_with_mask, straight
 
 SEEDS = range(8)
@@ -144,3 +150,20 @@ def test_picture_of_another_size():
     graph = trace_cracks(picture_with_mask(0).mask)
     with pytest.raises(GeometryError, match=r"the picture is 300x200 and the graph was traced on 420x420"):
         measure_widths(graph, np.zeros((200, 300, 3), np.uint8))
+
+
+def test_profiles_are_the_same_from_every_window():
+    drawn = picture_with_mask(4)
+    graph = trace_cracks(drawn.mask)
+    stretches = plan_stretches(graph)
+    whole = average_profiles(drawn.rgb, graph, stretches)
+    for k in range(0, len(stretches), 5):
+        some = stretches.take(np.array([k]))
+        points = graph.branches[some.branch[0]].points_rc[some.first[0] : some.last[0]]
+        margin = some.half[0] + SAMPLE_MARGIN_PX
+        low = np.maximum(points.min(axis=0).astype(int) - margin, 0)
+        high = points.max(axis=0).astype(int) + margin + 2
+        window = drawn.rgb[low[0] : high[0], low[1] : high[1]]
+        assert window.size < drawn.rgb.size / 2
+        (part,) = average_profiles(window, graph, some, origin_rc=(int(low[0]), int(low[1])))
+        np.testing.assert_array_equal(part, whole[k])

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fissura.survey.photo_look import fill_gaps, plan_look_scales
+from fissura.road import Road
+from fissura.survey.photo_look import fill_gaps, fill_notches, plan_look_scales
 
 
 def line(*points, width, hw=(300, 300)):
@@ -41,3 +42,25 @@ def test_what_only_the_coarse_look_sees_counts():
 ])  # fmt: skip
 def test_the_coarse_look_follows_the_ground(scale, gsd_mm, expected):
     assert plan_look_scales(scale, gsd_mm) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+def test_notches_in_the_side_of_a_road_are_filled_and_its_ends_are_not(turn):
+    mask = np.zeros((180, 240), bool)
+    mask[:, 80:160] = True
+    mask[60:100, 80:110] = False  # a patch
+    mask[150:180, 140:160] = False  # a shadow at the border
+    whole = np.zeros_like(mask)
+    whole[:, 80:160] = True
+    if turn:
+        mask, whole = np.rot90(mask).copy(), np.rot90(whole).copy()
+    found = fill_notches(Road.from_mask(mask, (mask.shape[0] * 8, mask.shape[1] * 8))).mask
+    assert (found & ~whole).mean() < 0.01
+    assert (whole & ~found).sum() < 0.15 * (whole & ~mask).sum()
+
+
+def test_a_road_that_ends_is_not_made_longer():
+    mask = np.zeros((180, 240), bool)
+    mask[:90, 80:160] = True
+    road = Road.from_mask(mask, (1440, 1920))
+    assert (fill_notches(road).mask == mask).mean() > 0.995

@@ -162,7 +162,7 @@ def _normals(branch: Branch) -> Points:
 
 
 def plan_stretches(graph: CrackGraph) -> Stretches:
-    """Stretches of every branch, clear of junctions where the branch is long enough."""
+    """Stretches of every branch but the bridged ones, clear of junctions where the branch is long enough."""
     degree = graph.degree()
     rows: list[tuple[int, int, int, float, int, int, int]] = []
     for i, branch in enumerate(graph.branches):

@@ -30,6 +30,7 @@ from fissura.survey.sharpness import measure_sharpness
 from fissura.types import BoolMask, Probability, RgbImage
 
 _CELLS_WIDE = 480
+_NOTCH, _NOTCH_DEPTH = 0.35, 13
 _NEAR_PX, _AROUND_PX, _KNOWN = 3.0, 48.0, 0.7
 """Pixels of the coarser look: what lies so near to a find is found; so much of it in a window of this side is all."""
 COARSE_LOOK_MM = 10.0
@@ -177,7 +178,36 @@ def _find_road(rgb: RgbImage, options: LookOptions) -> Road:
     height, width = rgb.shape[:2]
     if options.whole_frame:
         return Road.none((max(height * _CELLS_WIDE // width, 1), min(_CELLS_WIDE, width)), (height, width))
-    return find_road(rgb)
+    return fill_notches(find_road(rgb))
+
+
+def fill_notches(road: Road) -> Road:
+    """A road without the notches that patches of another grey and shadows cut into its sides.
+
+    What has road before and behind it along the road's direction is road, up to a third of the photo's height. Photos
+    come one by one: no frame before this one has seen the place better.
+
+    Args:
+        road: As it was found.
+    """
+    if not road.found or road.direction_deg is None:
+        return road
+    h, w = road.mask.shape
+    reach = _NOTCH * min(h, w) / 2
+    angle = np.radians(road.direction_deg)
+    along = np.array([np.cos(angle), -np.sin(angle)]) * reach
+    side = 2 * int(np.ceil(reach)) + 1
+    kernel = np.zeros((side, side), np.uint8)
+    middle = np.array([side // 2, side // 2])
+    a, b = (np.rint(middle + sign * along).astype(int) for sign in (-1, 1))
+    cv2.line(kernel, (int(a[0]), int(a[1])), (int(b[0]), int(b[1])), 1, 1)
+    mask = road.mask.view(np.uint8)
+    added = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel) & ~mask & 1
+    # A ragged side stays: its dents are shallow, and beyond it begins the verge.
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_NOTCH_DEPTH, _NOTCH_DEPTH))
+    deep = cv2.dilate(cv2.morphologyEx(added, cv2.MORPH_OPEN, disc), disc) & added
+    filled = Road.from_mask(np.asarray((mask | deep) > 0, np.bool_), road.size_hw, confidence=road.confidence)
+    return filled if filled.direction_deg is not None else road
 
 
 def _cells(road: Road) -> BoolMask:
