@@ -100,7 +100,7 @@ def segment_scene(
     finest = scales[0]
     report = progress or (lambda megapixels: None)
     view = _Restricted(scene, roi, reach_px=math.ceil(segmenter.card.tile / min(scales)))
-    coarse = [_open_wide(_segment_scaled(view, segmenter, factor, report)) for factor in scales[1:]]
+    coarse = [open_wide(_segment_scaled(view, segmenter, factor, report)) for factor in scales[1:]]
     size_hw = scene.height, scene.width
     mask, probability = np.zeros(size_hw, np.bool_), np.zeros(size_hw, np.uint8)
     if finest == 1.0:
@@ -195,7 +195,7 @@ def _segment_scaled(scene: _Restricted, segmenter: Segmenter, scale: float, repo
     return out
 
 
-def _open_wide(probability: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def open_wide(probability: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Keep what is at least `WIDE_PX` wide: a hairline seen at a coarse scale would come back too thick."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (WIDE_PX, WIDE_PX))
     return np.asarray(cv2.morphologyEx(probability, cv2.MORPH_OPEN, disc), np.uint8)

@@ -63,9 +63,9 @@ def test_each_crack_is_reported_once_in_its_place(flight, surveyed):
     assert reported == pytest.approx(float(length.sum()), rel=0.12)
     from scipy.spatial import cKDTree
 
-    from fissura.cli.demo import _sampled, _to_metres
+    from fissura.cli.demo import sample_lines, to_metres
 
-    points, _ = _sampled([_to_metres(flight, line) for line in lines])
+    points, _ = sample_lines([to_metres(flight, line) for line in lines])
     distance = cKDTree(truth).query(points)[0]
     assert np.quantile(distance, 0.95) < 0.05
     assert float(length[cKDTree(points).query(truth)[0] < 0.05].sum()) > 0.95 * float(length.sum())

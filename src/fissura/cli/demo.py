@@ -114,7 +114,7 @@ def score_survey(flight: PhotoFlight, run: Path) -> DemoScore:
 
     features = json.loads((run / "cracks.geojson").read_text(encoding="utf-8"))["features"]
     lines = [np.array(f["geometry"]["coordinates"]) for f in features if f["geometry"]["type"] == "LineString"]
-    points, weights = _sampled([_to_metres(flight, line) for line in lines])
+    points, weights = sample_lines([to_metres(flight, line) for line in lines])
     truth, length, width, _ = flight.visible_cracks(0.005)
     wide = width >= GSD_MM
     if not len(points) or not len(truth):
@@ -126,7 +126,7 @@ def score_survey(flight: PhotoFlight, run: Path) -> DemoScore:
     )
 
 
-def _to_metres(flight: PhotoFlight, lonlat: Array) -> Array:
+def to_metres(flight: PhotoFlight, lonlat: Array) -> Array:
     """East and north of the world's corner."""
     import numpy as np
     from pyproj import Geod
@@ -137,7 +137,7 @@ def _to_metres(flight: PhotoFlight, lonlat: Array) -> Array:
     return np.asarray(unit * np.asarray(metres)[:, None], np.float64)
 
 
-def _sampled(lines: list[Array], step_m: float = 0.005) -> tuple[Array, Array]:
+def sample_lines(lines: list[Array], step_m: float = 0.005) -> tuple[Array, Array]:
     """Points along lines, shape (N, 2), and the length each stands for, shape (N,)."""
     import numpy as np
 

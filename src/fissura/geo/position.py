@@ -27,7 +27,9 @@ SIGMA_RASTER_M = 1.0
 SIGMA_TILT_DEG = 1.0
 """Error of the view direction."""
 
-_EDITORS = ("windows", "photo", "gimp", "paint", "picasa", "lightroom", "snapseed", "irfanview", "xnview", "acdsee")
+PICTURE_EDITORS = (
+    "windows", "photo", "gimp", "paint", "picasa", "lightroom", "snapseed", "irfanview", "xnview", "acdsee",
+)  # fmt: skip
 """Parts of the names of programs that turn pictures without turning what the file says about the camera."""
 
 
@@ -183,7 +185,7 @@ def locate_photo(metadata: PhotoMetadata, scale: GroundScale) -> PositionFinding
 
 def _editor_note(metadata: PhotoMetadata) -> tuple[str, ...]:
     """A picture turned in an editor is placed turned, and nothing in the file tells."""
-    if not any(part in metadata.software.lower() for part in _EDITORS):
+    if not any(part in metadata.software.lower() for part in PICTURE_EDITORS):
         return ()
     return (
         f"the photo was last saved by {metadata.software}: if it was turned there, everything in it is placed turned "

@@ -153,7 +153,7 @@ def draw_crack_overlay(
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     canvas: RgbImage = np.asarray(cv2.addWeighted(picture, 0.42, grey, 0.42, 4.0), np.uint8)
     _draw_areas(canvas, areas, plan)
-    _draw_rails(canvas, picture, lines, plan)
+    draw_rails(canvas, picture, lines, plan)
     _draw_labels(canvas, lines, areas, plan)
     if plan.legend_box:
         plan.legend.draw(canvas, plan.legend_box)
@@ -280,7 +280,7 @@ def _draw_areas(canvas: RgbImage, areas: Sequence[OverlayArea], plan: OverlayPla
             cv2.polylines(canvas, [outline], True, rgb, max(1, round(thick * plan.screen_px)), cv2.LINE_AA)
 
 
-def _draw_rails(canvas: RgbImage, picture: RgbImage, lines: Sequence[OverlayLine], plan: OverlayPlan) -> None:
+def draw_rails(canvas: RgbImage, picture: RgbImage, lines: Sequence[OverlayLine], plan: OverlayPlan) -> None:
     """Dark edges of all lines, then coloured bands, then the picture again where the cracks are."""
     unit = plan.screen_px
     gap, rail, halo = (max(least, size * unit) for least, size in ((1.0, _GAP), (1.0, _RAIL), (0.7, _HALO)))

@@ -110,6 +110,16 @@ class RasterScene:
         strips = (self._to_rgb(self._read(top, min(top + step, self.height))) for top in tops)
         return np.concatenate([reduce_rgb(strip, factor) for strip in strips])
 
+    @property
+    def always_valid(self) -> bool:
+        """No pixel can be invalid, so there is no need to look."""
+        return not (self._marked or self._alpha or self._collar_cells is not None or self._stretch is not None)
+
+    def read_window(self, rows: slice, columns: slice) -> RgbImage:
+        """A window inside the raster, shape (rows, columns, 3). Raises ImageError if the file is damaged."""
+        window = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+        return self._to_rgb(self._checked_read(window, None, Resampling.nearest))
+
     def _read(self, start: int, stop: int) -> npt.NDArray[Any]:
         return self._checked_read(Window(0, start, self.width, stop - start), None, Resampling.nearest)
 

@@ -45,6 +45,11 @@ class Roi:
         except ImageError as error:
             raise SettingsError(f"--roi {path} is neither a picture nor .geojson: {error}") from error
 
+    @property
+    def is_picture(self) -> bool:
+        """It is a mask picture, not polygons."""
+        return self._mask is not None
+
     def fit(self, scene: Scene) -> BoolMask:
         """The region in a scene, shape (H, W).
 

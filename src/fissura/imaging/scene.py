@@ -117,31 +117,31 @@ class ScaledScene:
         """Rows [start, stop) at the new scale."""
         block, scene = self._block, self._scene
         length_hw = -(-scene.height // block), -(-scene.width // block)
-        rows = _axis_weights(start, stop, self.height, scene.height / block, length_hw[0])
-        cols = _axis_weights(0, self.width, self.width, scene.width / block, length_hw[1])
+        rows = axis_weights(start, stop, self.height, scene.height / block, length_hw[0])
+        cols = axis_weights(0, self.width, self.width, scene.width / block, length_hw[1])
         first, last = int(rows[0][0]), int(rows[1][-1]) + 1
         rgb, valid = scene.read_rows(first * block, min(last * block, scene.height))
         picture = reduce_rgb(rgb, block)
-        out = np.rint(_interpolated(picture, rows, cols, first)).astype(np.uint8)
+        out = np.rint(interpolate_rows(picture, rows, cols, first)).astype(np.uint8)
         if valid is None:
             return out, None
         share = reduce_rgb(valid.view(np.uint8) * np.uint8(255), block)
-        return out, _interpolated(share[..., None], rows, cols, first)[..., 0] > 254
+        return out, interpolate_rows(share[..., None], rows, cols, first)[..., 0] > 254
 
 
 def enlarge_rows(
     array: npt.NDArray[np.uint8], start: int, stop: int, height: int, width: int
 ) -> npt.NDArray[np.float32]:
     """Rows [start, stop) of an (h, w) array that is stretched to (height, width) by linear interpolation."""
-    rows = _axis_weights(start, stop, height, float(array.shape[0]), array.shape[0])
-    cols = _axis_weights(0, width, width, float(array.shape[1]), array.shape[1])
-    return _interpolated(array[..., None], rows, cols, 0)[..., 0]
+    rows = axis_weights(start, stop, height, float(array.shape[0]), array.shape[0])
+    cols = axis_weights(0, width, width, float(array.shape[1]), array.shape[1])
+    return interpolate_rows(array[..., None], rows, cols, 0)[..., 0]
 
 
-_AxisWeights = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float32]]
+AxisWeights = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float32]]
 
 
-def _axis_weights(start: int, stop: int, size: int, extent: float, length: int) -> _AxisWeights:
+def axis_weights(start: int, stop: int, size: int, extent: float, length: int) -> AxisWeights:
     """For output pixels [start, stop) of `size` over `extent` input pixels: two neighbours, weight of the second."""
     position = (np.arange(start, stop) + 0.5) * (extent / size) - 0.5
     position = np.clip(position, 0, length - 1)
@@ -149,8 +149,8 @@ def _axis_weights(start: int, stop: int, size: int, extent: float, length: int) 
     return low, np.minimum(low + 1, length - 1), (position - low).astype(np.float32)
 
 
-def _interpolated(
-    array: npt.NDArray[np.uint8], rows: _AxisWeights, cols: _AxisWeights, first_row: int
+def interpolate_rows(
+    array: npt.NDArray[np.uint8], rows: AxisWeights, cols: AxisWeights, first_row: int
 ) -> npt.NDArray[np.float32]:
     """Rows first, then columns; (h, w, C) to (rows, cols, C)."""
     low, high, weight = rows

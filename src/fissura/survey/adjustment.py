@@ -17,7 +17,7 @@ import numpy.typing as npt
 from fissura.geo.gsd import SIGMA_TILT_DEG
 from fissura.survey.photo_match import PhotoPair
 from fissura.survey.photo_pose import SIGMA_YAW_DEG, PosePrior
-from fissura.survey.pose import FramePose, Lens, PointsXY, _ground_from_frame
+from fissura.survey.pose import FramePose, Lens, PointsXY
 
 _SIGMA_MATCH = 0.0015
 """Of a photo's longer side, per point; points of one pair share the errors of lens and terrain."""
@@ -190,7 +190,7 @@ def _reprojection(theta: Vector, priors: Sequence[PosePrior], pair: PhotoPair) -
     In pixels of a photo: on the ground, points would agree best on a ground that shrinks to nothing.
     """
     ground = _ground(theta[pair.first], priors[pair.first].lens, pair.first_xy)
-    back = np.linalg.inv(_ground_from_frame(theta[pair.second], priors[pair.second].lens))
+    back = np.linalg.inv(FramePose.from_vector(theta[pair.second]).ground_from_frame(priors[pair.second].lens))
     moved = np.column_stack([ground, np.ones(len(ground))]) @ back.T
     return np.asarray(moved[:, :2] / moved[:, 2:] - pair.second_xy, np.float64)
 
@@ -210,7 +210,7 @@ def _pair_jacobian(theta: Vector, priors: Sequence[PosePrior], pair: PhotoPair) 
 
 
 def _ground(theta: Vector, lens: Lens, frame_xy: PointsXY) -> Vector:
-    moved = np.column_stack([frame_xy, np.ones(len(frame_xy))]) @ _ground_from_frame(theta, lens).T
+    moved = np.column_stack([frame_xy, np.ones(len(frame_xy))]) @ FramePose.from_vector(theta).ground_from_frame(lens).T
     return np.asarray(moved[:, :2] / moved[:, 2:], np.float64)
 
 

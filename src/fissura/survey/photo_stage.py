@@ -19,7 +19,7 @@ from fissura.cli.console import ProgressLine, warn
 from fissura.errors import FissuraError, ImageError, OutputError
 from fissura.geo.metadata import PhotoMetadata
 from fissura.geo.odm import AlignedPhoto
-from fissura.geo.position import _EDITORS
+from fissura.geo.position import PICTURE_EDITORS
 from fissura.geo.route import Route
 from fissura.imaging.find import SourceImage
 from fissura.imaging.read import read_image
@@ -361,7 +361,7 @@ def _moment(captured: datetime | None) -> float | None:
 
 
 def _is_suspect(metadata: PhotoMetadata) -> bool:
-    return any(part in metadata.software.lower() for part in _EDITORS)
+    return any(part in metadata.software.lower() for part in PICTURE_EDITORS)
 
 
 def _poses_stamp(flight: PhotoFlight, part: Sequence[int]) -> list[list[float]]:

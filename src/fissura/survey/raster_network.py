@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fissura.imaging.scene import RowReader, ScaledScene, _axis_weights, _interpolated
+from fissura.imaging.scene import RowReader, ScaledScene, axis_weights, interpolate_rows
 from fissura.infer.segmenter import Segmenter
-from fissura.segmenting import WIDE_PX, _open_wide, plan_scales
+from fissura.segmenting import WIDE_PX, open_wide, plan_scales
 from fissura.survey.raster_region import Region
 from fissura.survey.raster_strips import Grey, Strips, StripWriter
 from fissura.survey.raster_windows import RasterWindows
@@ -150,18 +150,18 @@ def _enlarged(
     strips: Strips, start: int, stop: int, size_hw: tuple[int, int], *, opened: bool
 ) -> npt.NDArray[np.float32] | None:
     """Rows [start, stop) of a smaller picture stretched to a size, 0 to 255; None if they are 0 throughout."""
-    rows = _axis_weights(start, stop, size_hw[0], float(strips.height), strips.height)
+    rows = axis_weights(start, stop, size_hw[0], float(strips.height), strips.height)
     low, high = int(rows[0][0]), int(rows[1][-1]) + 1
     if opened:
         top, bottom = max(low - _MARGIN_PX, 0), min(high + _MARGIN_PX, strips.height)
         part = strips.read(top, bottom)
-        part = (_open_wide(part) if part.any() else part)[low - top : high - top]
+        part = (open_wide(part) if part.any() else part)[low - top : high - top]
     else:
         part = strips.read(low, high)
     if not part.any():
         return None
-    columns = _axis_weights(0, size_hw[1], size_hw[1], float(strips.width), strips.width)
-    return _interpolated(part[..., None], rows, columns, low)[..., 0]
+    columns = axis_weights(0, size_hw[1], size_hw[1], float(strips.width), strips.width)
+    return interpolate_rows(part[..., None], rows, columns, low)[..., 0]
 
 
 def _reduced(strips: Strips, start: int, stop: int, size_hw: tuple[int, int]) -> Grey:

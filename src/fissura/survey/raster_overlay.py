@@ -12,7 +12,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from fissura.imaging.crack_overlay import OverlayLine, OverlayPlan, Points, _draw_rails
+from fissura.imaging.crack_overlay import OverlayLine, OverlayPlan, Points, draw_rails
 from fissura.imaging.overlay_legend import AREA_RGB, Legend
 from fissura.imaging.width_scale import WidthScale, plan_width_scale
 from fissura.measure.measuring import Measurement, width_per_px
@@ -61,7 +61,7 @@ class RasterOverlay:
         ]
         if lines:
             legend = Legend(_LINE_PX, None, None, 0, "", False, False)
-            _draw_rails(canvas, rgb, lines, OverlayPlan(size_hw, 1, 1, _LINE_PX, legend, None, (), self.widths))
+            draw_rails(canvas, rgb, lines, OverlayPlan(size_hw, 1, 1, _LINE_PX, legend, None, (), self.widths))
         return canvas
 
 

@@ -44,9 +44,7 @@ class RasterWindows:
         self.notes: tuple[str, ...] = scene.notes
         if scene.pages > 1:
             self.notes = (*self.notes, f"the first of {scene.pages} pages is surveyed; save the others as own files")
-        self.always_valid = isinstance(scene, RasterScene) and not (
-            scene._marked or scene._alpha or scene._collar_cells is not None or scene._stretch is not None
-        )
+        self.always_valid = isinstance(scene, RasterScene) and scene.always_valid
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -76,11 +74,7 @@ class RasterWindows:
         """A window inside the raster, shape (rows, columns, 3)."""
         if isinstance(self._scene, MemoryScene):
             return self._scene.read_rows(rows.start, rows.stop)[0][:, columns]
-        from rasterio.enums import Resampling
-        from rasterio.windows import Window
-
-        window = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
-        return self._scene._to_rgb(self._scene._checked_read(window, None, Resampling.nearest))
+        return self._scene.read_window(rows, columns)
 
 
 @contextmanager

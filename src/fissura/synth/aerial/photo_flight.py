@@ -80,14 +80,15 @@ class PhotoFlight:
         if not points:
             return np.empty((0, 2)), np.empty(0), np.empty(0), np.empty(0, np.int64)
         every = np.concatenate(points)
-        keep = self._seen(every) & ~self._hidden(every)
+        keep = self.is_seen(every) & ~self._hidden(every)
         return every[keep], np.concatenate(lengths)[keep], np.concatenate(widths)[keep], np.concatenate(index)[keep]
 
     def lonlat(self, points_en: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """East and north in metres, shape (N, 2), to longitude and latitude in degrees."""
         return self.origin.position(points_en[:, 0], points_en[:, 1])[:, ::-1]
 
-    def _seen(self, points_en: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    def is_seen(self, points_en: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Whether a photo shows points (east, north), shape (N, 2) to (N,); what hides them does not count."""
         seen = np.zeros(len(points_en), np.bool_)
         for camera in self.cameras:
             xy = transform(camera.image_from_ground(), points_en)
@@ -165,7 +166,7 @@ def _disturbed(camera: AerialCamera, noise: TelemetryNoise, rng: np.random.Gener
 
 
 def _write_axis(path: Path, flight: PhotoFlight, centre_en: npt.NDArray[np.float64]) -> None:
-    seen = flight._seen(centre_en)  # the part that was flown over
+    seen = flight.is_seen(centre_en)  # the part that was flown over
     inside = centre_en[np.flatnonzero(seen)[0] : np.flatnonzero(seen)[-1] + 1]
     line = {"type": "LineString", "coordinates": np.round(flight.lonlat(inside), 9).tolist()}
     feature = {"type": "Feature", "properties": {"name": "road axis"}, "geometry": line}
