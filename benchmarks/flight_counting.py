@@ -31,6 +31,7 @@ from fissura.road import Road, RoadSlices
 from fissura.survey.backdrop import Backdrop
 from fissura.survey.flight import FlightResult, fly
 from fissura.survey.ground import GroundCanvas
+from fissura.survey.look_scales import plan_look_scales
 from fissura.survey.looking import GroundLooker
 from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, measure_ground
 from fissura.survey.mosaic import draw_mosaic
@@ -72,13 +73,14 @@ class TrueLooker(GroundLooker):
         self.camera: AerialCamera | None = None
 
     def _segment(
-        self, rgb: np.ndarray, road: Road, slices: RoadSlices, ground: np.ndarray, quality: float, index: int | None
+        self, rgb: np.ndarray, road: Road, plans: list[RoadSlices], ground: np.ndarray, quality: float,
+        index: int | None,
     ) -> int:
         assert self.camera is not None
         cracks = project_cracks(self._world, self.camera)
         mask = crack_mask(cracks, coverage_map(cracks, self.camera.image_hw, 1.0), 1.0)
         picture = np.repeat(mask[:, :, None].astype(np.uint8) * np.uint8(255), 3, axis=2)
-        return super()._segment(picture, road, slices, ground, quality, index)
+        return super()._segment(picture, road, plans, ground, quality, index)
 
 
 class _Frames:
@@ -147,7 +149,8 @@ def survey(seed: int, segmenter: Segmenter, options: argparse.Namespace, folder:
     for kind in ("true masks", options.model):
         lens, backdrop = Lens(camera.focal_px, HW), Backdrop()
         canvas = GroundCanvas(folder / kind.replace(" ", "_"))
-        common = {"scale": options.scale, "backdrop": backdrop}
+        coarse = None if kind == "true masks" else (*plan_look_scales(options.scale, GSD_MM), None)[1]
+        common = {"scale": options.scale, "backdrop": backdrop, "coarse_scale": coarse}
         looker = (
             TrueLooker(world, canvas, TrueSegmenter(segmenter), lens, **common) if kind == "true masks"
             else GroundLooker(canvas, segmenter, lens, **common)

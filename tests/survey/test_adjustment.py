@@ -105,7 +105,7 @@ def test_photos_turned_by_hand_are_found(which, quarters):
             for index, xy in ((pair.first, pair.first_xy), (pair.second, pair.second_xy))
         ]
         changed.append(PhotoPair(pair.first, pair.second, *ends))
-    found = find_turned(poses, lenses, changed, suspects=[k in which for k in range(len(poses))])
+    found = find_turned(poses, lenses, changed, suspects=[k in which for k in range(len(poses))], slack_px=300.0)
     assert [k for k, q in enumerate(found) if q] == list(which)
     assert all(found[k] == quarters for k in which)
     levelled = level_poses(poses, found, lenses)
@@ -186,3 +186,15 @@ def test_surfaces_that_repeat_do_not_pull_photos_apart():
     found = adjust_photos(wrong, priors, strays, gsd_mm=GSD_MM)
     assert found.residual_px < 1.0
     assert set(found.pairs) == {(p.first, p.second) for k, p in enumerate(pairs) if k % 3 != 1}
+
+
+def test_a_surface_that_looks_the_same_from_the_other_side_turns_no_photo():
+    poses, _, pairs = made_flight()
+    lenses = [LENS] * len(poses)
+    # One pair sees a paving that repeats, upside down.
+    k = 3
+    flipped = replace(pairs[k], second_xy=np.array([1999.0, 1499.0]) - pairs[k].second_xy)
+    found = find_turned(
+        poses, lenses, [*pairs[:k], flipped, *pairs[k + 1 :]], suspects=[False] * len(poses), slack_px=3000.0
+    )
+    assert not any(found)

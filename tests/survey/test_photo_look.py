@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from fissura.road import Road
-from fissura.survey.photo_look import fill_gaps, fill_notches, plan_look_scales
+from fissura.survey.look_scales import fill_gaps, plan_look_scales
+from fissura.survey.photo_look import fill_notches
 
 
 def line(*points, width, hw=(300, 300)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -18,6 +18,7 @@ from fissura.road import Road, RoadSlice, RoadSlices, find_road, plan_slices
 from fissura.survey.backdrop import Backdrop
 from fissura.survey.ground import CELL_PX, GroundCanvas
 from fissura.survey.look_memory import LookMemory
+from fissura.survey.look_scales import fill_gaps
 from fissura.survey.pose import FramePose, Lens, Matrix, ground_pixel_size
 from fissura.types import BoolMask, Probability, RgbImage
 
@@ -89,6 +90,7 @@ class GroundLooker:
         whole_frame: Look at all ground, road or not.
         backdrop: Where whole frames go, small.
         memory: Keeps what the network said, for a run that goes on.
+        coarse_scale: Of a second, coarser look (`plan_look_scales`); None for a single one.
     """
 
     canvas: GroundCanvas
@@ -98,6 +100,7 @@ class GroundLooker:
     whole_frame: bool = False
     backdrop: Backdrop | None = None
     memory: LookMemory | None = None
+    coarse_scale: float | None = None
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     _before: tuple[Road, Matrix] | None = None
 
@@ -127,18 +130,18 @@ class GroundLooker:
         card = self.segmenter.card
         # Beyond a few degrees a square of the frame is no square of ground: slices are then planned on the ground.
         oblique = math.hypot(pose.tilt_x, pose.tilt_y) > _OBLIQUE
-        slices = plan_slices(
-            road,
-            tile=card.tile,
-            overlap=card.overlap,
-            scale=self.scale,
-            wanted=wanted,
-            ground=ground if oblique else None,
-        )
-        if not len(slices):
+        scales = [self.scale] if self.coarse_scale is None else [self.scale, self.coarse_scale]
+        plans = [
+            plan_slices(
+                road, tile=card.tile, overlap=card.overlap, scale=scale, wanted=wanted,
+                ground=ground if oblique else None,
+            )
+            for scale in scales
+        ]  # fmt: skip
+        if not all(len(plan) for plan in plans):
             return Look(0, share, road.found, road.direction_deg, 0)
-        new = self._segment(rgb, road, slices, ground, quality, index)
-        return Look(len(slices), share, road.found, road.direction_deg, new)
+        new = self._segment(rgb, road, plans, ground, quality, index)
+        return Look(sum(len(plan) for plan in plans), share, road.found, road.direction_deg, new)
 
     def _road(self, rgb: RgbImage, ground: Matrix) -> Road:
         """The road in a frame; the one of the look before, carried along, steadies what is uncertain."""
@@ -174,29 +177,40 @@ class GroundLooker:
         return np.asarray(np.where(rim, value * _RIM_QUALITY, value), np.float32)
 
     def _segment(
-        self, rgb: RgbImage, road: Road, slices: RoadSlices, ground: Matrix, quality: float, index: int | None
-    ) -> int:
+        self, rgb: RgbImage, road: Road, plans: Sequence[RoadSlices], ground: Matrix, quality: float,
+        index: int | None,
+    ) -> int:  # fmt: skip
         start = time.perf_counter()
-        corners = np.concatenate([transform(ground, s.corners_rc[:, ::-1]) for s in slices.slices])
+        corners = np.concatenate([transform(ground, s.corners_rc[:, ::-1]) for p in plans for s in p.slices])
         left, top = np.floor(corners.min(axis=0)).astype(int) // CELL_PX * CELL_PX
         right, bottom = -(-np.ceil(corners.max(axis=0)).astype(int) // CELL_PX) * CELL_PX
-        total, weight = (
-            np.zeros((bottom - top, right - left), np.float32),
-            np.zeros((bottom - top, right - left), np.float32),
-        )
         shown = quieten(rgb, road) if road.found else rgb
-        tiles = (slices.cut(shown, s) for s in slices.slices)
+        tiles = (plan.cut(shown, s) for plan in plans for s in plan.slices)
         predicted: Iterable[Probability] = self.segmenter.backend.predict_tiles(tiles)
         if self.memory is not None and index is not None:
-            predicted = self.memory.recall(index, len(slices), self.segmenter.card.tile, predicted)
-        for s, probability in zip(slices.slices, predicted, strict=True):
-            self._add(s, slices.weight(s), probability, ground, (top, left), total, weight)
+            count = sum(len(plan) for plan in plans)
+            predicted = self.memory.recall(index, count, self.segmenter.card.tile, predicted)
+        results, sums = iter(predicted), []
+        for plan in plans:
+            total, weight = (np.zeros((bottom - top, right - left), np.float32) for _ in range(2))
+            for s in plan.slices:
+                self._add(s, plan.weight(s), next(results), ground, (top, left), total, weight)
+            sums.append((total, weight))
+        total, weight = sums[0]
+        if len(plans) == 2:
+            total = self._filled(sums, weight)
         self.seconds["network"] += time.perf_counter() - start
         start = time.perf_counter()
         keep = self._on_road(road, ground, (top, left), weight.shape) if road.found else np.ones_like(weight)
         new = self._paste(rgb, ground, quality, (top, left), total, weight, keep)
         self.seconds["canvas"] += time.perf_counter() - start
         return new
+
+    def _filled(self, sums: Sequence[tuple[np.ndarray, np.ndarray]], weight: np.ndarray) -> np.ndarray:
+        """The finer look's sum of probabilities, with what the coarser one adds."""
+        assert self.coarse_scale is not None
+        fine, coarse = (total / np.maximum(seen, 1e-6) for total, seen in sums)
+        return np.asarray(fill_gaps(fine, coarse, self.coarse_scale, self.segmenter.threshold) * weight)
 
     def _add(
         self, piece: RoadSlice, trust: np.ndarray, probability: np.ndarray, ground: Matrix, origin: tuple[int, int],

@@ -130,13 +130,13 @@ def align_photos(
     lenses = [p.lens for p in priors]
     ground = GroundFrame.around(priors)
     poses = [ground.pose(p) for p in priors]
+    slack_px = 1000.0 * _slack_m(priors) / ground.gsd_mm
     pairs = match_all(
         poses, lenses, lambda i: read_features(folder, photos[i].look.name),
-        slack_px=1000.0 * _slack_m(priors) / ground.gsd_mm, progress=progress,
+        slack_px=slack_px, progress=progress,
     )  # fmt: skip
-    quarters = find_turned(poses, lenses, pairs, suspects=[p.suspect for p in photos])
+    quarters = find_turned(poses, lenses, pairs, suspects=[p.suspect for p in photos], slack_px=slack_px)
     levelled = level_poses(poses, quarters, lenses)
-    slack_px = 1000.0 * _slack_m(priors) / ground.gsd_mm
     pairs = without_strays(pairs, levelled, lenses, slack_px=slack_px)
     first = adjust_photos(levelled, priors, pairs, gsd_mm=ground.gsd_mm)
     # Ground pixels as fine as the photos turned out to be, not as they said.

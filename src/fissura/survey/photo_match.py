@@ -118,6 +118,7 @@ def _spread(points: PointsXY) -> npt.NDArray[np.intp]:
 
 def find_turned(
     poses: Sequence[FramePose], lenses: Sequence[Lens], pairs: Sequence[PhotoPair], *, suspects: Sequence[bool],
+    slack_px: float,
 ) -> list[int]:  # fmt: skip
     """Quarters of a circle by which each photo was turned after it was taken, clockwise.
 
@@ -130,11 +131,16 @@ def find_turned(
         lenses: One each.
         pairs: Shared points.
         suspects: Photos that were saved by a program which can turn them; others are turned only as a last resort.
+        slack_px: How far a photo may lie from where it says it is, in ground pixels.
     """
     relative = {(p.first, p.second): _relative_quarters(p, poses, lenses) for p in pairs}
+    # A surface that repeats may look the same from the other side; then the places do not fit.
+    pairs = [p for p in pairs if _nearest_fit(p, relative[p.first, p.second], poses, lenses) <= slack_px]
+    relative = {(p.first, p.second): relative[p.first, p.second] for p in pairs}
+    points = {(p.first, p.second): len(p.first_xy) for p in pairs}
     quarters = [0] * len(poses)
     for part in _connected(len(poses), list(relative)):
-        base = _spread_quarters(part, relative)
+        base = _spread_quarters(part, relative, points)
         if not any(base.values()):
             continue
         choices = []
@@ -201,16 +207,32 @@ def _connected(count: int, edges: Sequence[tuple[int, int]]) -> list[list[int]]:
     return parts
 
 
-def _spread_quarters(part: list[int], relative: dict[tuple[int, int], int]) -> dict[int, int]:
-    """From the first photo of a connected part to all others."""
+def _spread_quarters(
+    part: list[int], relative: dict[tuple[int, int], int], points: dict[tuple[int, int], int]
+) -> dict[int, int]:
+    """From the first photo of a connected part to all others, by pairs that need no turn first, the surest first."""
     known = {part[0]: 0}
+    order = sorted(relative, key=lambda edge: (relative[edge] != 0, -points[edge], edge))
     while len(known) < len(part):
-        for (i, j), q in relative.items():
-            if i in known and j not in known:
-                known[j] = (known[i] + q) % 4
-            elif j in known and i not in known:
-                known[i] = (known[j] - q) % 4
+        for i, j in order:
+            if (i in known) == (j in known):
+                continue
+            q = relative[i, j]
+            known.update({j: (known[i] + q) % 4} if i in known else {i: (known[j] - q) % 4})
+            break
     return known
+
+
+def _nearest_fit(pair: PhotoPair, quarters: int, poses: Sequence[FramePose], lenses: Sequence[Lens]) -> float:
+    """Median distance on the ground of shared points, with one of the photos turned so that directions agree."""
+    best = np.inf
+    for first, second in ((0, quarters), (-quarters % 4, 0)):
+        ends = []
+        for index, turn, xy in ((pair.first, first, pair.first_xy), (pair.second, second, pair.second_xy)):
+            pose = turned(poses[index], lenses[index], turn)
+            ends.append(transform(pose.ground_from_frame(lenses[index]), xy))
+        best = min(best, float(np.median(np.linalg.norm(ends[0] - ends[1], axis=1))))
+    return best
 
 
 def _displacement_error(

@@ -29,6 +29,7 @@ from fissura.survey.backdrop import Backdrop
 from fissura.survey.flight import FlightResult, LookedFrame, fly
 from fissura.survey.ground import GroundCanvas
 from fissura.survey.look_memory import LookMemory
+from fissura.survey.look_scales import plan_look_scales
 from fissura.survey.looking import GroundLooker
 from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, measure_ground
 from fissura.survey.placing import TrackPoint, place_ground
@@ -129,7 +130,7 @@ def _fly(run: VideoRun) -> FlightResult:
     request, info = run.request, run.video.info
     looker = GroundLooker(
         run.canvas, run.segmenter, run.lens, scale=request.scale, whole_frame=request.whole_frame,
-        backdrop=run.backdrop, memory=run.memory,
+        backdrop=run.backdrop, memory=run.memory, coarse_scale=_coarse_scale(run),
     )  # fmt: skip
     h, w = info.size_hw
     length = "live" if info.live else "unknown length" if info.duration_s is None else f"{info.duration_s:.0f} s"
@@ -145,6 +146,18 @@ def _fly(run: VideoRun) -> FlightResult:
             run.video, looker, tilt=_tilt(run), tilt_sigma_deg=0.5 if run.telemetry is not None else 1.0,
             on_look=lambda looked: _log(run, looked), progress=meter.show, stop=lambda result: _is_over(run, result),
         )  # fmt: skip
+
+
+def _coarse_scale(run: VideoRun) -> float | None:
+    """Of the second, coarser look at each frame."""
+    request, height = run.request, run.request.height_m
+    if height is None and run.telemetry is not None:
+        height = run.telemetry.at(0.0).relative_altitude_m
+    gsd_mm = request.gsd_mm
+    if gsd_mm is None and height is not None and height > 0:
+        gsd_mm = 1000.0 * height / run.lens.focal_px
+    scales = plan_look_scales(request.scale, gsd_mm)
+    return scales[1] if len(scales) > 1 else None
 
 
 def _log(run: VideoRun, looked: LookedFrame) -> None:
