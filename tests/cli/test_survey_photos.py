@@ -209,3 +209,14 @@ def test_wrong_options_are_said_before_anything_is_written(flight, tmp_path):
     (tmp_path / "empty").mkdir()
     nothing = fissura("survey", tmp_path / "empty", "--out", tmp_path / "run")
     assert nothing.exit_code == 2 and "no images" in nothing.output
+
+
+def test_a_folder_that_cannot_be_written_is_said(flight, tmp_path):
+    out = tmp_path / "disk"
+    out.mkdir()
+    with mounted(out, "size=1m,ro"):
+        result = survey_masks(flight, out / "run")
+        assert result.exit_code == 2 and "read-only" in result.output and "--out" in result.output, result.output
+    (tmp_path / "file").write_text("in the way")
+    result = survey_masks(flight, tmp_path / "file" / "run")
+    assert result.exit_code == 2 and "not a folder" in result.output and "Traceback" not in result.output
