@@ -31,6 +31,7 @@ STRETCH_PX = 20.0
 """Length of crack over which profiles are averaged."""
 _HOP_PX = 10.0
 _HALF_LENGTHS = (14, 20, 30, 48, 80, 140)
+_BLUR_VOTES = 48
 _RESOLVED = 2.5  # blur widths from which a darkness is seen at all
 _WELL_RESOLVED = 4.0  # blur widths from which it needs no help from other stretches
 _FREE_SPREAD = 0.35
@@ -299,15 +300,20 @@ def _fit(profiles: Sequence[Profile], stretches: Stretches, settings: FitSetting
 
 
 def _estimate_blur(profiles: Sequence[Profile], stretches: Stretches) -> float | None:
-    """Blur of the picture from its widest cracks; ragged walls only add to it, so a low quantile is taken."""
-    order = np.argsort(-stretches.mask_width, kind="stable")[:48]
+    """Blur of the picture from its widest cracks; ragged walls only add to it, so a low quantile is taken.
+
+    In a large raster the very widest finds are shadows and edges of patches, which are softer than cracks: there more
+    stretches vote, and a lower quantile counts.
+    """
+    count = min(max(len(profiles) // 8, _BLUR_VOTES), 10 * _BLUR_VOTES)
+    order = np.argsort(-stretches.mask_width, kind="stable")[:count]
     settings = FitSettings(None, None, _FREE_SPREAD, reach_px=2, noise_inflation=_STRETCH_INFLATION)
     fits = _fit([profiles[k] for k in order], stretches.take(order), settings)
     clear = fits.ok & (fits.width_px > 4 * fits.blur_px)
     if clear.sum() < _MIN_FOR_BLUR:
         return None
     # The alignment's interpolation is part of it, as it is in every other profile.
-    return float(np.quantile(fits.blur_px[clear], 0.35))
+    return float(np.quantile(fits.blur_px[clear], 0.35 if count == _BLUR_VOTES else 0.2))
 
 
 def _fit_narrow(

@@ -24,6 +24,10 @@ from fissura.types import BoolMask, Probability, RgbImage
 
 WIDEST_CRACK_MM = 150.0
 """What is wider on the whole is a shadow, a patch or a hole, whatever the network says: ASTM D6433 calls 75 mm high."""
+WIDEST_PLAIN_MM, _PROFILE_PX = 60.0, 10.0
+RESAMPLED_SIGMA_PX = 0.2
+"""Error of a width, common to all of a flight, from JPEG, interpolation and a frame's own blur: 0.15 and 0.19 px on two
+drawn flights (seeds 501 and 502 of `benchmarks/survey_truth.py`), where the fits alone state 0.09."""
 _PAD_PX = 32
 
 
@@ -80,13 +84,17 @@ class MergedGround:
     @property
     def notes(self) -> tuple[str, ...]:
         """For the user."""
-        if not self.left_out:
-            return self.place.notes
-        return (
-            *self.place.notes,
-            f"{len(self.left_out)} finds of {sum(self.left_out):.1f} m in all were left out: wider than "
-            f"{WIDEST_CRACK_MM:g} mm, they are shadows, patches or holes and no cracks",
-        )
+        return (*self.place.notes, *describe_left_out(self.left_out))
+
+
+def describe_left_out(lengths_m: Sequence[float]) -> tuple[str, ...]:
+    """A note on what `without_wide` left out; none if that was nothing."""
+    if not lengths_m:
+        return ()
+    return (
+        f"{len(lengths_m)} finds of {sum(lengths_m):.1f} m in all were left out: wider than {WIDEST_CRACK_MM:g} mm, or "
+        "without the dark profile of a crack, they are shadows, patches, seals or holes",
+    )
 
 
 def chart_bounds(frames: Sequence[SeenFrame]) -> tuple[int, int, int, int] | None:
@@ -137,14 +145,27 @@ def measure_ground(
     widths = measure_widths_by_windows(graph, read_rgb)
     graph, widths, left_out = without_wide(graph, widths, place.scale)
     options = MeasureOptions(road_direction_at=_road_directions(frames, origin_rc), rules=rules)
-    found = measure_graph(graph, scale=place.scale, options=options, widths=widths)
+    found = _with_resampling(measure_graph(graph, scale=place.scale, options=options, widths=widths))
     return MergedGround(chart, origin_rc, found, _nearest(found, frames, origin_rc), place, left_out)
+
+
+def _with_resampling(found: Measurement) -> Measurement:
+    """Stated errors of widths with what bringing frames to the ground adds; see `RESAMPLED_SIGMA_PX`."""
+    per_px = [1.0 if np.isnan(crack.gsd_mm) else crack.gsd_mm for crack in found.cracks]
+    cracks = tuple(
+        replace(crack, width_sigma=float(np.hypot(crack.width_sigma, RESAMPLED_SIGMA_PX * mm)))
+        for crack, mm in zip(found.cracks, per_px, strict=True)
+    )
+    return replace(found, cracks=cracks)
 
 
 def without_wide(
     graph: CrackGraph, widths: WidthReport, scale: GroundScale | None
 ) -> tuple[CrackGraph, WidthReport, tuple[float, ...]]:
     """Leave out what is wider than `WIDEST_CRACK_MM`: whole finds by their mean width, and single branches.
+
+    Of branches that have no dark profile of a crack across most of them (tar, patches, soft shadows), those wider than
+    `WIDEST_PLAIN_MM` go, too.
 
     Args:
         graph: Centrelines.
@@ -156,14 +177,16 @@ def without_wide(
     if scale is None or not graph.branches:
         return graph, widths, ()
     length = np.array([b.length_px for b in graph.branches])
-    mean, metres = np.empty(len(length)), np.empty(len(length))
+    mean, metres, plain = np.empty(len(length)), np.empty(len(length)), np.zeros(len(length), np.bool_)
     for k, (branch, measured) in enumerate(zip(graph.branches, widths.branches, strict=True)):
         mean[k] = float((measured.width_px * width_per_px(branch.points_rc, scale)).mean())
+        # In a few pixels a profile may fail for many reasons; in ten it is there or not.
+        plain[k] = measured.from_grey.mean() < 0.5 and measured.width_px.mean() > _PROFILE_PX
         steps = np.diff(scale.to_ground(branch.points_rc), axis=0)
         metres[k] = float(np.linalg.norm(steps, axis=1).sum()) / 1000.0
     of = np.unique([b.crack_id for b in graph.branches], return_inverse=True)[1]
     whole = np.bincount(of, length * mean) / np.bincount(of, length)
-    wide = (mean > WIDEST_CRACK_MM) | (whole[of] > WIDEST_CRACK_MM)
+    wide = (mean > WIDEST_CRACK_MM) | (whole[of] > WIDEST_CRACK_MM) | (plain & (mean > WIDEST_PLAIN_MM))
     if not wide.any():
         return graph, widths, ()
     kept = np.flatnonzero(~wide)

@@ -30,7 +30,7 @@ from fissura.measure.model import Points, Values
 from fissura.measure.rules import RuleSet
 from fissura.measure.windows import measure_widths_by_windows
 from fissura.measure_frame import COARSE_GSD_MM
-from fissura.survey.merged import WIDEST_CRACK_MM, without_wide
+from fissura.survey.merged import describe_left_out, without_wide
 from fissura.survey.raster_layers import LayerFiles, RasterLayers
 from fissura.survey.raster_network import NetworkRows
 from fissura.survey.raster_overlay import RasterOverlay
@@ -241,11 +241,7 @@ class _Run:
         with self.part("widths"):
             report = measure_widths_by_windows(graph, self._read_rgb)
             graph, report, left_out = without_wide(graph, report, scale)
-        if left_out:
-            self.notes.append(
-                f"{len(left_out)} finds of {sum(left_out):.1f} m in all were left out: wider than {WIDEST_CRACK_MM:g} "
-                "mm, they are shadows, patches or holes and no cracks"
-            )
+        self.notes += describe_left_out(left_out)
         return measure_graph(graph, scale=scale, options=options, widths=report)
 
     def _read_rgb(self, rows: slice, columns: slice) -> RgbImage:
