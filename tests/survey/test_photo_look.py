@@ -65,3 +65,18 @@ def test_a_road_that_ends_is_not_made_longer():
     mask[:90, 80:160] = True
     road = Road.from_mask(mask, (1440, 1920))
     assert (fill_notches(road).mask == mask).mean() > 0.995
+
+
+def test_the_road_in_a_photo_from_near_is_found_whole():
+    from fissura.survey.photo_look import find_wide_road
+    from fissura.synth.aerial import AerialCamera, WorldOptions, make_world, render_view
+
+    # Light and dark asphalt, 15 m below the camera: the road fills most of the picture.
+    world = make_world(503, WorldOptions(extent_m=(26.0, 36.0), vehicles=0.0, trees=0.0, houses=0.0))
+    camera = AerialCamera(13.0, 18.0, 15.0, focal_px=1500.0, image_hw=(750, 1000))
+    view = render_view(world, camera)
+    found = find_wide_road(view.rgb, 10.0)
+    grown = found.full_mask()
+    overlap = float((grown & view.road).sum() / (grown | view.road).sum())
+    assert found.found and overlap > 0.85, overlap
+    assert find_wide_road(view.rgb, None).mask.shape == found.mask.shape

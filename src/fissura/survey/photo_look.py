@@ -31,6 +31,7 @@ from fissura.survey.sharpness import measure_sharpness
 from fissura.types import BoolMask, RgbImage
 
 _CELLS_WIDE = 480
+_CELL_MM, _LEAST_REDUCED, _MOST_REDUCED = 42.0, 1.3, 4.0
 _NOTCH, _NOTCH_DEPTH = 0.35, 13
 
 
@@ -103,11 +104,10 @@ class LookOptions:
     whole_frame: bool = False
     known: Mapping[str, float | None] = field(default_factory=dict)
 
-    def scales(self, metadata: PhotoMetadata) -> tuple[float, ...]:
-        """Scales at which a photo is looked at, the finest first."""
+    def gsd_mm(self, metadata: PhotoMetadata) -> float | None:
+        """Ground size of a photo's pixels, as far as its own data tell."""
         prior = find_prior(metadata, **self.known)
-        gsd_mm = None if isinstance(prior, str) else prior.gsd_mm
-        return plan_look_scales(self.scale, gsd_mm)
+        return None if isinstance(prior, str) else prior.gsd_mm
 
 
 def look_at_photo(
@@ -133,7 +133,8 @@ def look_at_photo(
     rgb, metadata = image.rgb, read_metadata(path)
     if min(rgb.shape[:2]) < 32:
         raise ImageError(f"{rgb.shape[1]}x{rgb.shape[0]} pixels are too few for a survey; 32 a side are needed")
-    road = _find_road(rgb, options)
+    gsd_mm = options.gsd_mm(metadata)
+    road = _find_road(rgb, options, gsd_mm)
     slices = 0
     if mask_path is not None:
         try:
@@ -143,7 +144,7 @@ def look_at_photo(
         seen = np.ones_like(road.mask)  # whoever drew the mask has looked everywhere
     else:
         assert segmenter is not None
-        probability, seen, slices = _segment(rgb, road, segmenter, options.scales(metadata))
+        probability, seen, slices = _segment(rgb, road, segmenter, plan_look_scales(options.scale, gsd_mm))
     if image.valid is not None:
         probability[~image.valid] = 0
     threshold = 0.5 if segmenter is None else segmenter.threshold
@@ -156,11 +157,38 @@ def look_at_photo(
     )  # fmt: skip
 
 
-def _find_road(rgb: RgbImage, options: LookOptions) -> Road:
+def _find_road(rgb: RgbImage, options: LookOptions, gsd_mm: float | None) -> Road:
     height, width = rgb.shape[:2]
     if options.whole_frame:
         return Road.none((max(height * _CELLS_WIDE // width, 1), min(_CELLS_WIDE, width)), (height, width))
-    return fill_notches(find_road(rgb))
+    return fill_notches(find_wide_road(rgb, gsd_mm))
+
+
+def find_wide_road(rgb: RgbImage, gsd_mm: float | None) -> Road:
+    """`find_road` for photos from so near that they show little but road.
+
+    It was made for wider views, where a cell of its mask is four centimetres of ground and more. A photo from nearer is
+    reduced and put in the middle of its own reflection: then the road is as wide in the picture as in those views.
+
+    Args:
+        rgb: Shape (H, W, 3).
+        gsd_mm: Ground size of a pixel; None if not known, and then the photo is taken as it is.
+    """
+    height, width = rgb.shape[:2]
+    factor = 1.0 if gsd_mm is None else min(_CELL_MM * _CELLS_WIDE / (gsd_mm * width), _MOST_REDUCED)
+    if factor < _LEAST_REDUCED:
+        return find_road(rgb)
+    h, w = round(height / factor), round(width / factor)
+    top, left = (height - h) // 2, (width - w) // 2
+    small = cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)
+    wide = cv2.copyMakeBorder(small, top, height - h - top, left, width - w - left, cv2.BORDER_REFLECT_101)
+    found = find_road(np.ascontiguousarray(wide))
+    cells = (max(height * _CELLS_WIDE // width, 1), min(_CELLS_WIDE, width))
+    own = found.full_mask()[top : top + h, left : left + w].view(np.uint8)
+    mask = cv2.resize(own, cells[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    if not found.found or not mask.any():
+        return Road.none(cells, (height, width), confidence=found.confidence)
+    return Road.from_mask(np.asarray(mask, np.bool_), (height, width), confidence=found.confidence)
 
 
 def fill_notches(road: Road) -> Road:
