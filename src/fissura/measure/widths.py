@@ -32,6 +32,7 @@ STRETCH_PX = 20.0
 _HOP_PX = 10.0
 _HALF_LENGTHS = (14, 20, 30, 48, 80, 140)
 _BLUR_VOTES = 48
+_DARK = 0.5  # in a large raster, what keeps half of its light is more likely a shadow or a patch and teaches nothing
 _RESOLVED = 2.5  # blur widths from which a darkness is seen at all
 _WELL_RESOLVED = 4.0  # blur widths from which it needs no help from other stretches
 _FREE_SPREAD = 0.35
@@ -310,6 +311,8 @@ def _estimate_blur(profiles: Sequence[Profile], stretches: Stretches) -> float |
     settings = FitSettings(None, None, _FREE_SPREAD, reach_px=2, noise_inflation=_STRETCH_INFLATION)
     fits = _fit([profiles[k] for k in order], stretches.take(order), settings)
     clear = fits.ok & (fits.width_px > 4 * fits.blur_px)
+    if count > _BLUR_VOTES and (clear & (fits.darkness > _DARK)).sum() >= _MIN_FOR_BLUR:
+        clear &= fits.darkness > _DARK
     if clear.sum() < _MIN_FOR_BLUR:
         return None
     # The alignment's interpolation is part of it, as it is in every other profile.
@@ -324,6 +327,9 @@ def _fit_narrow(
     well = widths_of_blur > _WELL_RESOLVED
     # Moderately wide stretches speak where no wide one does.
     teachers = well if well.any() else widths_of_blur > _RESOLVED
+    dark = teachers & (free.darkness > _DARK)
+    if dark.sum() >= _MIN_FOR_BLUR and len(profiles) > 8 * _BLUR_VOTES:
+        teachers = dark
     overall = float(np.median(free.darkness[teachers])) if teachers.any() else None
     taught = _darkness_by_crack(stretches.crack[teachers], free.darkness[teachers])
     groups: dict[float | None, list[int]] = {}
