@@ -80,3 +80,13 @@ def test_the_road_in_a_photo_from_near_is_found_whole():
     overlap = float((grown & view.road).sum() / (grown | view.road).sum())
     assert found.found and overlap > 0.85, overlap
     assert find_wide_road(view.rgb, None).mask.shape == found.mask.shape
+
+
+@pytest.mark.parametrize("hw", [(320, 240), (33, 500), (64, 64)])
+def test_small_photos_from_near_have_a_road_mask_that_fits(hw):
+    from fissura.survey.photo_look import find_wide_road
+
+    rgb = np.full((*hw, 3), 120, np.uint8)
+    rgb[:, : hw[1] // 4] = (60, 110, 50)
+    road = find_wide_road(rgb, 10.0)
+    assert road.size_hw == hw and all(a <= b for a, b in zip(road.mask.shape, hw, strict=True))

@@ -160,7 +160,8 @@ def look_at_photo(
 def _find_road(rgb: RgbImage, options: LookOptions, gsd_mm: float | None) -> Road:
     height, width = rgb.shape[:2]
     if options.whole_frame:
-        return Road.none((max(height * _CELLS_WIDE // width, 1), min(_CELLS_WIDE, width)), (height, width))
+        across = min(_CELLS_WIDE, width)
+        return Road.none((max(height * across // width, 1), across), (height, width))
     return fill_notches(find_wide_road(rgb, gsd_mm))
 
 
@@ -183,7 +184,8 @@ def find_wide_road(rgb: RgbImage, gsd_mm: float | None) -> Road:
     small = cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)
     wide = cv2.copyMakeBorder(small, top, height - h - top, left, width - w - left, cv2.BORDER_REFLECT_101)
     found = find_road(np.ascontiguousarray(wide))
-    cells = (max(height * _CELLS_WIDE // width, 1), min(_CELLS_WIDE, width))
+    across = min(_CELLS_WIDE, width)
+    cells = (max(height * across // width, 1), across)
     own = found.full_mask()[top : top + h, left : left + w].view(np.uint8)
     mask = cv2.resize(own, cells[::-1], interpolation=cv2.INTER_NEAREST) > 0
     if not found.found or not mask.any():
