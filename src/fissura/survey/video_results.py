@@ -148,11 +148,12 @@ def collect_outcome(
             record.ground += outline_to_ground("inspected", canvas.seen_outline(), to_lonlat, mm)
         records.append(record)
         frames += [_frame(f, ground, origin, lens, name, error) for f in looked]
-    plain = [GroundRecord.from_plain(r.to_plain()) for r in records]  # rounded as they are when read back
-    return VideoOutcome(
-        plain, frames, _camera_track(result, origin), _figures(origin, result, grounds, canvas, complete, notes),
+    outcome = VideoOutcome(
+        records, frames, _camera_track(result, origin), _figures(origin, result, grounds, canvas, complete, notes),
         complete, tuple(dict.fromkeys(notes)),
     )  # fmt: skip
+    # Rounded as everything is when it is read back: a run that goes on reports the same to the last bit.
+    return VideoOutcome.from_plain(outcome.to_plain())
 
 
 def _record(
