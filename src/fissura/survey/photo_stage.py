@@ -365,7 +365,7 @@ def _is_suspect(metadata: PhotoMetadata) -> bool:
 
 
 def _poses_stamp(flight: PhotoFlight, part: Sequence[int]) -> list[list[float]]:
-    return [np.round(flight.pose(i).vector(), 4).tolist() for i in part]
+    return [np.round(flight.pose(i).vector(), 6).tolist() for i in part]
 
 
 def _frame(
@@ -384,8 +384,8 @@ def _frame(
     lens, pose, gsd = flight.lens(i), flight.pose(i), flight.ground.gsd_mm
     centre = np.array([lens.centre_xy])
     return SurveyFrame(**{
-        **vars(common), "camera_lonlat": np.round(flight.ground.to_lonlat(np.array([[pose.x, pose.y]]))[0], 8),
-        "footprint_lonlat": np.round(flight.ground.to_lonlat(flight.outline(i)), 8),  # the same on every run
+        **vars(common), "camera_lonlat": flight.ground.to_lonlat(np.array([[pose.x, pose.y]]))[0],
+        "footprint_lonlat": flight.ground.to_lonlat(flight.outline(i)),
         "position_sigma_m": round(float(flight.sigma_m(i, centre)[0]), 3),
         "gsd_mm": float(ground_pixel_size(pose.ground_from_frame(lens), centre)[0]) * gsd,
         "height_m": float(np.exp(pose.log_height)) * gsd * lens.focal_px / 1000.0,
