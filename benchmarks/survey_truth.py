@@ -136,15 +136,9 @@ def read_cracks(flight: PhotoFlight, out: Path) -> list[dict[str, Any]]:
     rows = []
     for k, shape in enumerate(shapely.from_wkb(shapes)):
         lonlat = np.column_stack(to_lonlat.transform(*shapely.get_coordinates(shape).T))
-        points, metres = sample_line(to_metres(flight, lonlat), 0.005)
+        points, metres = sample_line(flight.metres(lonlat), 0.005)
         rows.append({name: values[k] for name, values in fields.items()} | {"points": points, "metres": metres})
     return rows
-
-
-def to_metres(flight: PhotoFlight, lonlat: np.ndarray) -> np.ndarray:
-    here = np.full(len(lonlat), flight.origin.longitude_deg), np.full(len(lonlat), flight.origin.latitude_deg)
-    azimuth, _, metres = pyproj.Geod(ellps="WGS84").inv(*here, lonlat[:, 0], lonlat[:, 1])
-    return np.column_stack([np.sin(np.radians(azimuth)), np.cos(np.radians(azimuth))]) * np.asarray(metres)[:, None]
 
 
 def fit_shift(points: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -208,7 +202,7 @@ def chainage(flight: PhotoFlight, found: list[dict[str, Any]]) -> float:
     """Largest error of a crack's chainage against the drawn centreline, in metres."""
     route = read_route(flight.paths[0].parent / "axis.geojson")
     road = flight.world.roads[0]
-    start = road_chainage(road, to_metres(flight, route.lonlat[:1]))
+    start = road_chainage(road, flight.metres(route.lonlat[:1]))
     worst = 0.0
     for crack in found:
         if crack["chainage_from_m"] <= 0.0 or crack["chainage_to_m"] >= route.length_m - 0.001:

@@ -63,9 +63,9 @@ def test_each_crack_is_reported_once_in_its_place(flight, surveyed):
     assert reported == pytest.approx(float(length.sum()), rel=0.12)
     from scipy.spatial import cKDTree
 
-    from fissura.cli.demo import sample_lines, to_metres
+    from fissura.cli.demo import sample_lines
 
-    points, _ = sample_lines([to_metres(flight, line) for line in lines])
+    points, _ = sample_lines([flight.metres(line) for line in lines])
     distance = cKDTree(truth).query(points)[0]
     assert np.quantile(distance, 0.95) < 0.05
     assert float(length[cKDTree(points).query(truth)[0] < 0.05].sum()) > 0.95 * float(length.sum())
@@ -220,3 +220,56 @@ def test_a_folder_that_cannot_be_written_is_said(flight, tmp_path):
     (tmp_path / "file").write_text("in the way")
     result = survey_masks(flight, tmp_path / "file" / "run")
     assert result.exit_code == 2 and "not a folder" in result.output and "Traceback" not in result.output
+
+
+def test_deleted_results_are_made_again_and_damaged_ones_cost_their_own_photos(flight, surveyed, tmp_path):
+    out = tmp_path / "run"
+    first = survey_masks(flight, out)
+    assert first.exit_code == 0, first.output
+    (out / "masks" / "DJI_0002.png").unlink()
+    (out / "work" / "photos" / "DJI_0003.npz").unlink()
+    again = survey_masks(flight, out)
+    assert again.exit_code == 0, again.output
+    assert (out / "masks" / "DJI_0002.png").is_file() and (out / "work" / "photos" / "DJI_0003.npz").is_file()
+    # A copy without GPS stands alone: what was found in it is damaged afterwards.
+    photos, masks = tmp_path / "photos", tmp_path / "masks"
+    shutil.copytree(flight.paths[0].parent, photos)
+    shutil.copytree(flight.paths[0].parent.parent / "masks", masks)
+    with Image.open(photos / "DJI_0003.JPG") as picture:
+        picture.save(photos / "bare.JPG")
+    shutil.copy(masks / "DJI_0003.png", masks / "bare.png")
+    words = ("survey", photos, "--mask", masks, "--out", tmp_path / "other", "--ground-height", 0)
+    assert fissura(*words).exit_code == 0
+    (tmp_path / "other" / "probability" / "bare.png").write_bytes(b"no picture any more")
+    (tmp_path / "other" / "work" / "alone" / "bare.json").unlink()
+    damaged = fissura(*words)
+    assert damaged.exit_code == 1 and "bare.JPG" in damaged.output and "Traceback" not in damaged.output
+    frames = json.loads((tmp_path / "other" / "summary.json").read_text())
+    assert frames["frames"] == COUNT + 1 and [f["input"] for f in frames["failed"]] == ["bare.JPG"]
+    assert frames["branches"] > 0
+
+
+def test_a_table_that_is_open_elsewhere_does_not_cost_the_report(flight, tmp_path, monkeypatch):
+    from fissura.report import deliver
+
+    def locked(path, result):
+        error = PermissionError(13, "Permission denied")
+        raise deliver.as_output_error(path, error)
+
+    monkeypatch.setattr(deliver, "write_workbook", locked)
+    result = survey_masks(flight, tmp_path / "run")
+    assert result.exit_code == 1 and "cracks.xlsx" in result.output and "permission denied" in result.output
+    assert (tmp_path / "run" / "report.html").is_file() and (tmp_path / "run" / "cracks.dxf").is_file()
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"scale": "a lot"}, "scale"), ({"sources": []}, "sources"), ({"colour": "red"}, "colour"),
+    ({"workers": [2]}, "workers"),
+])  # fmt: skip
+def test_settings_with_values_of_the_wrong_kind_are_said(flight, surveyed, tmp_path, change, says):
+    content = yaml.safe_load((surveyed[0] / "settings.yaml").read_text())
+    content["options"] |= change
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
+    result = fissura("survey", "--settings", tmp_path / "mine.yaml", "--out", tmp_path / "run")
+    assert result.exit_code == 2 and says in result.output and "Traceback" not in result.output, result.output
+    assert not (tmp_path / "run").exists()

@@ -114,7 +114,7 @@ def score_survey(flight: PhotoFlight, run: Path) -> DemoScore:
 
     features = json.loads((run / "cracks.geojson").read_text(encoding="utf-8"))["features"]
     lines = [np.array(f["geometry"]["coordinates"]) for f in features if f["geometry"]["type"] == "LineString"]
-    points, weights = sample_lines([to_metres(flight, line) for line in lines])
+    points, weights = sample_lines([flight.metres(line) for line in lines])
     truth, length, width, _ = flight.visible_cracks(0.005)
     wide = width >= GSD_MM
     if not len(points) or not len(truth):
@@ -124,17 +124,6 @@ def score_survey(flight: PhotoFlight, run: Path) -> DemoScore:
     return DemoScore(
         float(length[wide].sum()), float(length[wide][hit].sum()), float(weights.sum()), float(weights[right].sum())
     )
-
-
-def to_metres(flight: PhotoFlight, lonlat: Array) -> Array:
-    """East and north of the world's corner."""
-    import numpy as np
-    from pyproj import Geod
-
-    here = np.full(len(lonlat), flight.origin.longitude_deg), np.full(len(lonlat), flight.origin.latitude_deg)
-    azimuth, _, metres = Geod(ellps="WGS84").inv(*here, lonlat[:, 0], lonlat[:, 1])
-    unit = np.column_stack([np.sin(np.radians(azimuth)), np.cos(np.radians(azimuth))])
-    return np.asarray(unit * np.asarray(metres)[:, None], np.float64)
 
 
 def sample_lines(lines: list[Array], step_m: float = 0.005) -> tuple[Array, Array]:

@@ -98,12 +98,18 @@ def as_output_error(path: Path, error: OSError) -> OutputError:
     return wrapped
 
 
-_FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+_NO_MORE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_FATAL = _NO_MORE | {errno.EACCES, errno.EPERM}
 
 
 def is_fatal(error: OutputError) -> bool:
     """Whether nothing more can be written after this error; other causes concern one file."""
     return error.errno in _FATAL
+
+
+def is_full(error: OutputError) -> bool:
+    """`is_fatal` for files that users open: "permission denied" may be one table that Excel has open."""
+    return error.errno in _NO_MORE
 
 
 def remove_temporary_files(folder: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -10,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from fissura.errors import FissuraError, OutputError
-from fissura.imaging.write import as_output_error
+from fissura.imaging.write import as_output_error, is_full
 from fissura.report.dxf import write_dxf
 from fissura.report.geojson import GeoFeature, write_cracks_geojson
 from fissura.report.geopackage import write_geopackage
@@ -21,8 +20,6 @@ from fissura.report.records import LonLat, SurveyResult
 from fissura.report.tables import write_areas_csv, write_cracks_csv, write_summary_csv
 from fissura.report.workbook import write_workbook
 
-_NO_MORE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
-"""After these no other file can be written; "permission denied" may be one file that Excel has open."""
 _HISTOGRAMS = {"mm": "widths.png", "px": "widths_px.png"}
 
 _LEAST_DEG = 1e-10
@@ -57,7 +54,7 @@ def write_deliverables(result: SurveyResult) -> list[Path]:
             else:
                 _remove(path)
         except FissuraError as error:
-            if isinstance(error, OutputError) and error.errno in _NO_MORE:
+            if isinstance(error, OutputError) and is_full(error):
                 raise
             failed.append(error)
     if failed:

@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fissura.errors import GeometryError
+from fissura.errors import GeometryError, SettingsError
+from fissura.geo.crs import transformer
 from fissura.report.records import LonLat
 
 Geometry: TypeAlias = Any
@@ -27,11 +28,9 @@ class Projection:
     """
 
     def __init__(self, crs: str) -> None:
-        import pyproj
-
         try:
-            self._transformer = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
-        except pyproj.exceptions.ProjError as error:
+            self._transformer = transformer("EPSG:4326", crs)
+        except SettingsError as error:
             raise GeometryError(f"{crs!r} is no coordinate system that PROJ knows; give one as EPSG:32630") from error
 
     def points(self, lonlat: LonLat) -> Points:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from fissura.types import RgbImage
 
 PICTURES = 25
 """Cracks of each piece of ground that get a picture; the report takes the worst of all."""
+_EXTENT = ("left_px", "top_px", "right_px", "bottom_px")
 _PICTURE_PX = 480
 _LEAST_PICTURE_PX = 160
 
@@ -131,7 +132,7 @@ def record_ground(
         fields = crack_fields(crack, source_frame=seen.name, captured_at=seen.captured_at, model=model)
         fields["extent"] = crack.extent
         if seen.extent_px is not None:
-            fields |= dict(zip(("left_px", "top_px", "right_px", "bottom_px"), seen.extent_px, strict=True))
+            fields |= dict(zip(_EXTENT, seen.extent_px, strict=True))
         lonlat = _place(placement, crack.points_rc, 2)
         record.cracks.append(SurveyCrack(fields, lonlat, None if lonlat is None else seen.sigma_m))
     sigma = None if placement is None else placement.sigma_m
@@ -196,11 +197,36 @@ def cut_picture(rgb: RgbImage, box_px: Sequence[float], mm_per_px: float | None)
     return np.ascontiguousarray(piece), mm_per_px
 
 
-def write_picture(run: Path, name: str, rgb: RgbImage, mm_per_px: float | None) -> CrackPicture:
-    """Write a crack's picture below ``pictures/``."""
-    path = f"pictures/{name}.jpg"
-    write_jpeg(run / path, rgb, quality=88)
-    return CrackPicture(path, None if mm_per_px is None else round(mm_per_px, 6))
+def crack_box_px(fields: Fields) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a crack's row."""
+    left, top, right, bottom = (float(fields[k]) for k in _EXTENT)  # type: ignore[arg-type]
+    return left, top, right, bottom
+
+
+def add_pictures(
+    record: GroundRecord, run: Path, name: str, cut: Callable[[SurveyCrack], tuple[RgbImage, float | None]]
+) -> None:
+    """Write pictures of the worst cracks below ``pictures/``, and name them in their rows.
+
+    Args:
+        record: Its `cracks` are changed.
+        run: Folder of the run.
+        name: How the files' names begin.
+        cut: Gives a crack's picture and the ground size of a pixel of it; asked for in the order of source frames, so
+            that it needs to keep one frame only.
+    Raises:
+        OutputError: A picture cannot be written.
+    """
+    from fissura.report.page_worst import rank_worst
+
+    number = {id(crack): k for k, crack in enumerate(record.cracks)}
+    worst = rank_worst(record.cracks, PICTURES)
+    for crack in sorted(worst, key=lambda c: (str(c.fields["source_frame"]), number[id(c)])):
+        rgb, mm_per_px = cut(crack)
+        path = f"pictures/{name.replace('/', '_')}_{crack.fields['id']}.jpg"
+        write_jpeg(run / path, rgb, quality=88)
+        picture = CrackPicture(path, None if mm_per_px is None else round(mm_per_px, 6))
+        record.cracks[number[id(crack)]] = replace(crack, picture=picture)
 
 
 def _crack_to_plain(crack: SurveyCrack) -> dict[str, Any]:

@@ -27,22 +27,23 @@ from fissura.survey.backdrop import Backdrop
 from fissura.survey.flight import LEAST_SHARPNESS
 from fissura.survey.ground import CELL_PX, GroundCanvas
 from fissura.survey.ground_record import (
-    PICTURES,
     GroundRecord,
     Sighting,
+    add_pictures,
+    crack_box_px,
     cut_picture,
     outline_to_ground,
     record_ground,
-    write_picture,
 )
 from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, measure_ground
 from fissura.survey.mosaic import write_mosaic
 from fissura.survey.photo_look import PhotoLook, read_features, read_probability, read_seen
-from fissura.survey.photo_match import find_turned, level_poses, match_all, without_strays
+from fissura.survey.photo_match import connected_parts, find_turned, level_poses, match_all, without_strays
 from fissura.survey.photo_pose import GroundFrame, PosePrior, footprint
 from fissura.survey.placing import FlightPlace
 from fissura.survey.pose import FramePose, Lens, PointsXY, ground_pixel_size
 from fissura.survey.run_folder import RunFolder
+from fissura.types import RgbImage
 
 _BLOCK_PX = 2048
 _RIM_PX, _RIM_QUALITY = 24, 0.6
@@ -113,7 +114,7 @@ def group_photos(photos: Sequence[PosedPhoto], *, reach_m: float = 1000.0) -> li
     frame = GroundFrame.around([p.prior for p in photos])
     unit = replace(frame, gsd_mm=1000.0)
     at = unit.to_ground(np.array([[p.prior.longitude_deg, p.prior.latitude_deg] for p in photos]))
-    return _connected([shapely.Point(xy).buffer(reach_m / 2, quad_segs=4) for xy in at])
+    return _overlapping([shapely.Point(xy).buffer(reach_m / 2, quad_segs=4) for xy in at])
 
 
 def align_photos(
@@ -145,7 +146,7 @@ def align_photos(
     poses = level_poses([ground.pose(p) for p in priors], quarters, lenses)
     adjusted = adjust_photos(poses, priors, pairs, gsd_mm=ground.gsd_mm)
     placed = zip(adjusted.poses, lenses, strict=True)
-    parts = _connected([Polygon(footprint(p, lens, coarsest=_COARSEST)[0]) for p, lens in placed])
+    parts = _overlapping([Polygon(footprint(p, lens, coarsest=_COARSEST)[0]) for p, lens in placed])
     return PhotoFlight(
         tuple(photos), ground, adjusted, tuple(quarters), adjusted.pairs, tuple(tuple(part) for part in parts)
     )  # fmt: skip
@@ -158,23 +159,9 @@ def _slack_m(priors: Sequence[PosePrior]) -> float:
     return 3.0 * float(np.hypot(np.sqrt(2) * place, 0.06 * height)) + 0.05 * height
 
 
-def _connected(shapes: Sequence[shapely.Geometry]) -> list[list[int]]:
+def _overlapping(shapes: Sequence[shapely.Geometry]) -> list[list[int]]:
     """Groups of shapes that overlap, directly or through others; in the order of their first members."""
-    tree, group = STRtree(shapes), list(range(len(shapes)))
-
-    def find(i: int) -> int:
-        while group[i] != i:
-            group[i] = group[group[i]]
-            i = group[i]
-        return i
-
-    for i, j in tree.query(shapes, predicate="intersects").T:
-        a, b = find(int(i)), find(int(j))
-        group[max(a, b)] = min(a, b)
-    parts: dict[int, list[int]] = {}
-    for i in range(len(shapes)):
-        parts.setdefault(find(i), []).append(i)
-    return list(parts.values())
+    return connected_parts(len(shapes), STRtree(shapes).query(shapes, predicate="intersects").T)
 
 
 def measure_part(
@@ -204,8 +191,9 @@ def measure_part(
         if progress is not None:
             progress(flight.photos[i].look.source)
     merged = _measure(flight, part, canvas, threshold, rules, route)
+    best = _best_photos(flight, part, merged)
     record = record_ground(
-        merged, lambda crack, index: _sighting(flight, part, merged, crack), area_source=name, model=model
+        merged, lambda crack, index: _sighting(flight, best[crack.id], merged, crack), area_source=name, model=model
     )
     record.mosaic = write_mosaic(
         folder.out, name, canvas, backdrop, merged, caption=name, to_lonlat=flight.ground.to_lonlat
@@ -329,12 +317,23 @@ def _direction_deg(flight: PhotoFlight, i: int, route: Route | None) -> float | 
     return (90.0 - route.azimuth_deg(float(chainage[0])) + float(np.degrees(pose.turn))) % 180.0
 
 
-def _sighting(flight: PhotoFlight, part: Sequence[int], merged: MergedGround, crack: Crack) -> Sighting:
-    """The photo that shows a crack's middle best, as the ground was taken from it."""
+def _best_photos(flight: PhotoFlight, part: Sequence[int], merged: MergedGround) -> dict[int, int]:
+    """For each crack (by its number) the photo that shows its middle best, as the ground was taken from it."""
+    cracks = merged.measurement.cracks
+    if not cracks:
+        return {}
+    shift = np.array(merged.origin_rc[::-1])
+    middles = np.array([c.points_rc[len(c.points_rc) // 2][::-1] + shift for c in cracks])
+    best, value = np.full(len(cracks), part[0]), np.zeros(len(cracks), np.float32)
+    for i in part:
+        own = _values(flight, i, middles)
+        best, value = np.where(own > value, i, best), np.maximum(own, value)
+    return {crack.id: int(i) for crack, i in zip(cracks, best, strict=True)}
+
+
+def _sighting(flight: PhotoFlight, i: int, merged: MergedGround, crack: Crack) -> Sighting:
+    """A crack in the photo that shows it best."""
     points = crack.points_rc[:, ::-1] + np.array(merged.origin_rc[::-1])
-    middle = points[len(points) // 2][None]
-    value = [float(_values(flight, i, middle)[0]) for i in part]
-    i = part[int(np.argmax(value))]
     lens, look = flight.lens(i), flight.photos[i].look
     frame_xy = transform(flight.pose(i).frame_from_ground(lens), points)
     h, w = lens.size_hw
@@ -349,24 +348,19 @@ def _sighting(flight: PhotoFlight, part: Sequence[int], merged: MergedGround, cr
 
 def _add_pictures(record: GroundRecord, flight: PhotoFlight, out: Path, name: str) -> None:
     """Pictures of the worst cracks, cut from the photos they were seen in."""
-    from fissura.report.page_worst import rank_worst
-
-    number = {id(c): k for k, c in enumerate(record.cracks)}
-    wanted: dict[str, list[int]] = {}
-    for crack in rank_worst(record.cracks, PICTURES):
-        wanted.setdefault(str(crack.fields["source_frame"]), []).append(number[id(crack)])
     sources = {p.look.source: i for i, p in enumerate(flight.photos)}
-    for source, indices in sorted(wanted.items()):
-        i = sources[source]
-        rgb = read_image(Path(flight.photos[i].look.path)).rgb
+    opened: dict[int, RgbImage] = {}
+
+    def cut(crack: SurveyCrack) -> tuple[RgbImage, float | None]:
+        i = sources[str(crack.fields["source_frame"])]
+        if i not in opened:
+            opened.clear()
+            opened[i] = read_image(Path(flight.photos[i].look.path)).rgb
         lens = flight.lens(i)
         pixel = ground_pixel_size(flight.pose(i).ground_from_frame(lens), np.array([lens.centre_xy]))
-        for k in indices:
-            crack = record.cracks[k]
-            box = [float(crack.fields[f]) for f in ("left_px", "top_px", "right_px", "bottom_px")]  # type: ignore[arg-type]
-            piece, mm = cut_picture(rgb, box, float(pixel[0]) * flight.ground.gsd_mm)
-            picture = write_picture(out, f"{name}_{crack.fields['id']}", piece, mm)
-            record.cracks[k] = SurveyCrack(crack.fields, crack.lonlat, crack.position_sigma_m, picture=picture)
+        return cut_picture(opened[i], crack_box_px(crack.fields), float(pixel[0]) * flight.ground.gsd_mm)
+
+    add_pictures(record, out, name, cut)
 
 
 def _describe(flight: PhotoFlight, part: Sequence[int]) -> tuple[str, ...]:

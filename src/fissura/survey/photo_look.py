@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -261,13 +262,14 @@ def _write(
 
 def read_features(folder: RunFolder, name: str) -> Features:
     """Key points of a photo that was looked at. Raises ImageError if the file is gone or damaged."""
-    raw = _read_arrays(folder, name)
-    return raw["points"], raw["descriptors"]
+    points, descriptors = _read_arrays(folder, name, "points", "descriptors")
+    return points, descriptors
 
 
 def read_seen(folder: RunFolder, name: str) -> BoolMask:
     """Cells of a photo that were looked at: its road, or all of it."""
-    return np.asarray(_read_arrays(folder, name)["seen"], np.bool_)
+    (seen,) = _read_arrays(folder, name, "seen")
+    return np.asarray(seen, np.bool_)
 
 
 def read_probability(folder: RunFolder, name: str) -> npt.NDArray[np.uint8]:
@@ -279,12 +281,19 @@ def read_probability(folder: RunFolder, name: str) -> npt.NDArray[np.uint8]:
     return np.asarray(found, np.uint8)
 
 
-def _read_arrays(folder: RunFolder, name: str) -> dict[str, Any]:
+def is_whole(folder: RunFolder, name: str) -> bool:
+    """Whether all files of a look are there: a user may have deleted some."""
+    out = folder.out
+    files = (out / "probability" / f"{name}.png", out / "masks" / f"{name}.png", out / "overlays" / f"{name}.jpg")
+    return all(path.is_file() for path in (*files, folder.work("photos", f"{name}.npz")))
+
+
+def _read_arrays(folder: RunFolder, name: str, *keys: str) -> list[Any]:
     path = folder.work("photos", f"{name}.npz")
     try:
         with np.load(path) as raw:
-            return {key: raw[key] for key in raw.files}
-    except (OSError, ValueError, KeyError) as error:
+            return [raw[key] for key in keys]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise ImageError(f"{path} is gone or damaged; run the survey again with --overwrite") from error
 
 

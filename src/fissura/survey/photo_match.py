@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -139,7 +138,7 @@ def find_turned(
     relative = {(p.first, p.second): relative[p.first, p.second] for p in pairs}
     points = {(p.first, p.second): len(p.first_xy) for p in pairs}
     quarters = [0] * len(poses)
-    for part in _connected(len(poses), list(relative)):
+    for part in connected_parts(len(poses), list(relative)):
         base = _spread_quarters(part, relative, points)
         if not any(base.values()):
             continue
@@ -184,27 +183,18 @@ def _relative_quarters(pair: PhotoPair, poses: Sequence[FramePose], lenses: Sequ
     return round(float(np.angle(np.vdot(za, zb))) / (math.pi / 2)) % 4
 
 
-def _connected(count: int, edges: Sequence[tuple[int, int]]) -> list[list[int]]:
-    near: dict[int, list[int]] = {i: [] for i in range(count)}
-    for i, j in edges:
-        near[i].append(j)
-        near[j].append(i)
-    seen: set[int] = set()
-    parts = []
-    for start in range(count):
-        if start in seen:
-            continue
-        part, queue = [], deque([start])
-        seen.add(start)
-        while queue:
-            i = queue.popleft()
-            part.append(i)
-            for j in sorted(near[i]):
-                if j not in seen:
-                    seen.add(j)
-                    queue.append(j)
-        parts.append(part)
-    return parts
+def connected_parts(count: int, edges: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) -> list[list[int]]:
+    """Groups of the numbers below ``count`` that hang together by edges; in the order of their first members."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    ends = np.asarray(edges, np.intp).reshape(-1, 2)
+    graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    _, group = connected_components(graph, directed=False)
+    parts: dict[int, list[int]] = {}
+    for i, number in enumerate(group):
+        parts.setdefault(int(number), []).append(i)
+    return list(parts.values())
 
 
 def _spread_quarters(

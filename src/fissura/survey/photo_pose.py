@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyproj
 
 from fissura.errors import GeometryError
+from fissura.geo.crs import suspicious_position
 from fissura.geo.focal import estimate_focal_px, missing_focal
 from fissura.geo.gsd import (
     SIGMA_BAROMETER_M,
@@ -94,6 +95,9 @@ def find_prior(
     """
     if metadata.latitude_deg is None or metadata.longitude_deg is None:
         return "; ".join(metadata.position_problems) or "it has no position (EXIF GPSLatitude, GPSLongitude)"
+    doubt = suspicious_position(metadata.latitude_deg, metadata.longitude_deg)
+    if doubt is not None:
+        return doubt
     yaw = metadata.camera_yaw_deg if metadata.camera_yaw_deg is not None else metadata.flight_yaw_deg
     if yaw is None:
         return "it has no direction (XMP GimbalYawDegree, FlightYawDegree)"

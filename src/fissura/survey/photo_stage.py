@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import queue
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +31,21 @@ from fissura.mask_folder import MaskFolder
 from fissura.measure.rules import RuleSet
 from fissura.measure_frame import FrameRecord, FrameRequest, ScaleRequest, measure_frame
 from fissura.report.records import SurveyArea, SurveyCrack, SurveyFrame, WidthSamples
-from fissura.survey.ground_record import PICTURES, GroundRecord, cut_picture, write_picture
+from fissura.survey.ground_record import GroundRecord, add_pictures, crack_box_px, cut_picture
 from fissura.survey.photo_ground import PhotoFlight, PosedPhoto, align_photos, group_photos, measure_part
-from fissura.survey.photo_look import LookOptions, PhotoLook, look_at_photo, read_probability, relative_sharpness
+from fissura.survey.photo_look import (
+    LookOptions,
+    PhotoLook,
+    is_whole,
+    look_at_photo,
+    read_probability,
+    relative_sharpness,
+)
 from fissura.survey.photo_pose import find_aligned_prior, find_prior
 from fissura.survey.pose import ground_pixel_size
 from fissura.survey.request import SurveyRequest
 from fissura.survey.run_folder import RunFolder, checksum, stamp_file
+from fissura.types import RgbImage
 
 
 @dataclass
@@ -66,6 +75,7 @@ class PhotoStage:
     frames: list[SurveyFrame] = field(default_factory=list)
     grounds: list[GroundRecord] = field(default_factory=list)
     tracks: list[tuple[str, np.ndarray]] = field(default_factory=list)
+    _lost: dict[str, str] = field(default_factory=dict)
 
     @property
     def threshold(self) -> float:
@@ -95,7 +105,9 @@ class PhotoStage:
         placed = self._measure_together(posed)
         for look in used:
             if look.name in alone:
-                self.grounds.append(self._measure_alone(look))
+                self._keep(partial(self._measure_alone, look), [look])
+        looks = [look for look in looks if look.name not in self._lost]
+        failed += [(image, self._lost[names[image.path]]) for image in images if names[image.path] in self._lost]
         sharpness = dict(zip([look.name for look in looks], relative_sharpness(looks), strict=True))
         rows = [_frame(look, sharpness[look.name], notes[look.name], placed.get(look.name)) for look in looks]
         rows += [SurveyFrame(sources[i.path], str(i.path), status="failed", error=text) for i, text in failed]
@@ -152,20 +164,19 @@ class PhotoStage:
             except OutputError as error:
                 if is_fatal(error):
                     raise
-                failed[image.path] = self._fail(image, error)
+                failed[image.path] = self._fail(str(image.relative), str(image.path), error)
             except Exception as error:
-                failed[image.path] = self._fail(image, error)
+                failed[image.path] = self._fail(str(image.relative), str(image.path), error)
             line.advance(image.path.name)
 
-    def _fail(self, image: SourceImage, error: Exception) -> str:
+    def _fail(self, source: str, path: str, error: Exception) -> str:
         if self.request.debug:
             traceback.print_exception(error)
         text = str(error)
         if not isinstance(error, FissuraError):
             text = f"{type(error).__name__}: {error}; run with --debug for the trace"
-        warn(f"failed: {image.relative}: {text}")
-        line = {"input": str(image.path), "status": "failed", "error": text}
-        self.folder.log(f"photo {image.path} failed {text}", line)
+        warn(f"failed: {source}: {text}")
+        self.folder.log(f"photo {path} failed {text}", {"input": path, "status": "failed", "error": text})
         return text
 
     def _look_or_find(
@@ -178,7 +189,7 @@ class PhotoStage:
         except OSError as error:
             raise ImageError(f"{image.path.name} cannot be read: {error.strerror or error}") from error
         path = self.folder.work("photos", f"{name}.json")
-        raw = self.folder.read_record(path, stamp)
+        raw = self.folder.read_record(path, stamp) if is_whole(self.folder, name) else None
         if raw is not None:
             look = PhotoLook.from_plain(raw)
         else:
@@ -236,8 +247,18 @@ class PhotoStage:
                 placed[photo.look.name] = flight, i
             self._add_track(flight)
             for part in flight.parts:
-                self.grounds.append(self._measure_part(flight, part))
+                self._keep(partial(self._measure_part, flight, part), [flight.photos[i].look for i in part])
         return placed
+
+    def _keep(self, measure: Callable[[], GroundRecord], looks: Sequence[PhotoLook]) -> None:
+        """Take what was measured; ground that cannot be measured costs its own photos, a full disk everything."""
+        try:
+            self.grounds.append(measure())
+        except Exception as error:
+            if isinstance(error, OutputError) and is_fatal(error):
+                raise
+            for look in looks:
+                self._lost[look.name] = self._fail(look.source, look.path, error)
 
     def _align(self, photos: Sequence[PosedPhoto]) -> PhotoFlight:
         if len(photos) < 8:
@@ -292,22 +313,15 @@ class PhotoStage:
         )  # fmt: skip
         write_jpeg(self.folder.out / "overlays" / f"{look.name}.jpg", found.overlay)
         record = from_frame_record(found.record)
-        self._add_pictures(record, image.rgb, look.name)
+        add_pictures(record, self.folder.out, look.name, partial(_cut, image.rgb))
         plain = record.to_plain()
         self.folder.commit(path, look.sha256, plain)
         return GroundRecord.from_plain(plain)
 
-    def _add_pictures(self, record: GroundRecord, rgb: np.ndarray, name: str) -> None:
-        from fissura.report.page_worst import rank_worst
 
-        number = {id(c): k for k, c in enumerate(record.cracks)}
-        for crack in rank_worst(record.cracks, PICTURES):
-            f = crack.fields
-            box = [float(f[k]) for k in ("left_px", "top_px", "right_px", "bottom_px")]  # type: ignore[arg-type]
-            gsd = f["gsd_mm"]
-            piece, mm = cut_picture(rgb, box, float(gsd) if isinstance(gsd, (int, float)) else None)
-            picture = write_picture(self.folder.out, f"{name.replace('/', '_')}_{f['id']}", piece, mm)
-            record.cracks[number[id(crack)]] = SurveyCrack(f, crack.lonlat, crack.position_sigma_m, picture=picture)
+def _cut(rgb: RgbImage, crack: SurveyCrack) -> tuple[RgbImage, float | None]:
+    gsd = crack.fields["gsd_mm"]
+    return cut_picture(rgb, crack_box_px(crack.fields), float(gsd) if isinstance(gsd, (int, float)) else None)
 
 
 def from_frame_record(frame: FrameRecord) -> GroundRecord:

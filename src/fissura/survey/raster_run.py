@@ -17,7 +17,7 @@ from fissura.measure_frame import COARSE_GSD_MM, sample_widths
 from fissura.report.page_worst import rank_worst
 from fissura.report.records import MapPicture, SurveyArea, SurveyCrack, SurveyFrame, SurveyGround
 from fissura.report.tables import area_fields, crack_fields
-from fissura.survey.ground_record import PICTURES, GroundRecord, write_picture
+from fissura.survey.ground_record import PICTURES, GroundRecord, add_pictures
 from fissura.survey.raster_stage import LayerFiles, RasterSurvey, crop_cracks, remove_work, survey_raster
 from fissura.survey.request import SurveyRequest
 from fissura.survey.run_folder import RunFolder, stamp_file
@@ -80,15 +80,12 @@ def _record(found: RasterSurvey, path: Path, name: str, source: str, out: Path, 
     if found.outline is not None or found.inspected_m2 is not None:
         coarse = (_gsd_mm(found) or 0.0) > COARSE_GSD_MM
         record.ground.append(SurveyGround("below_gsd" if coarse else "inspected", found.outline, found.inspected_m2))
-    number = {id(c): k for k, c in enumerate(record.cracks)}
-    worst = rank_worst(record.cracks, PICTURES)
-    rows = {int(c.fields["id"]): c for c in worst}  # type: ignore[arg-type]
-    lines = [c.points_rc for c in found.measurement.cracks if c.id in rows]
-    ids = [c.id for c in found.measurement.cracks if c.id in rows]
-    for crack_id, (rgb, mm) in zip(ids, crop_cracks(path, lines, found.scale), strict=True):
-        row = rows[crack_id]
-        picture = write_picture(out, f"{name.replace('/', '_')}_{crack_id}", rgb, mm)
-        record.cracks[number[id(row)]] = SurveyCrack(row.fields, row.lonlat, sigma, picture=picture)
+    # Read together: opening a large raster means looking for its collar.
+    wanted = {int(c.fields["id"]) for c in rank_worst(record.cracks, PICTURES)}  # type: ignore[arg-type]
+    chosen = [crack for crack in found.measurement.cracks if crack.id in wanted]
+    pieces = crop_cracks(path, [crack.points_rc for crack in chosen], found.scale)
+    by_id = {crack.id: piece for crack, piece in zip(chosen, pieces, strict=True)}
+    add_pictures(record, out, name, lambda crack: by_id[int(crack.fields["id"])])  # type: ignore[arg-type]
     record.mosaic = _write_map(found, name, out)
     return record
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from fissura.errors import SettingsError
 from fissura.geo.gsd import check_scale_options
@@ -116,14 +117,15 @@ def read_request(path: Path, **given: Any) -> SurveyRequest:
     strange = sorted(set(options) - set(known))
     if strange:
         raise SettingsError(f"{path} names options that are not known: {', '.join(strange)}; correct or delete them")
-    merged = {k: Path(v) if v is not None and "Path" in str(known[k].type) else v for k, v in options.items()} | given
-    merged["sources"] = tuple(str(s) for s in merged.get("sources", ()))
-    if not merged["sources"] or "out" not in merged:
+    merged = options | given
+    if not merged.get("sources") or not merged.get("out"):
         raise SettingsError(f"{path} names no sources or no folder for results; give SOURCE and --out")
     try:
-        return replace(SurveyRequest(merged["sources"], Path(merged["out"])), **merged)
-    except TypeError as error:
-        raise SettingsError(f"{path} holds a value of the wrong kind ({error})") from error
+        return TypeAdapter(SurveyRequest).validate_python(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"{path}: '{where}' has a value of the wrong kind ({first['msg']}); correct it") from error
 
 
 def describe_settings(request: SurveyRequest, segmenter: Segmenter | None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from fissura.geo.route import Route, read_route
 from fissura.imaging.find import SourceImage, find_images, plan_names
 from fissura.imaging.media import VIDEO_SUFFIXES, is_stream
 from fissura.imaging.read import read_size_hw
-from fissura.imaging.write import is_fatal, write_bytes
+from fissura.imaging.write import is_fatal, is_full, write_bytes
 from fissura.infer.segmenter import Segmenter, load_segmenter
 from fissura.mask_folder import MaskFolder
 from fissura.measure.rules import RuleSet, read_rules
@@ -222,11 +222,9 @@ class _Run:
         """One bad input never stops a batch; a full disk does."""
         try:
             yield
-        except OutputError as error:
-            if is_fatal(error):
-                self.found.complete = False
-            raise
         except Exception as error:
+            if isinstance(error, OutputError) and is_fatal(error):
+                raise
             if self.request.debug:
                 traceback.print_exception(error)
             text = str(error)
@@ -283,7 +281,7 @@ class _Run:
             try:
                 write_deliverables(result)
             except OutputError as error:
-                if is_fatal(error):
+                if is_full(error):
                     raise
                 problem = error  # a table that is open in another program: the report can still be written
             self._write_summary(result)

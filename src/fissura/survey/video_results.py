@@ -19,19 +19,20 @@ from fissura.survey.backdrop import Backdrop
 from fissura.survey.flight import FlightResult, LookedFrame
 from fissura.survey.ground import GroundCanvas
 from fissura.survey.ground_record import (
-    PICTURES,
     GroundRecord,
     Sighting,
+    add_pictures,
+    crack_box_px,
     cut_picture,
     outline_to_ground,
     record_ground,
-    write_picture,
 )
 from fissura.survey.merged import MergedGround
 from fissura.survey.mosaic import paint_mosaic, write_mosaic
 from fissura.survey.photo_pose import footprint
 from fissura.survey.pose import Lens, ground_pixel_size
 from fissura.survey.run_folder import RunFolder
+from fissura.types import RgbImage
 
 LonLat = npt.NDArray[np.float64]
 
@@ -181,20 +182,17 @@ def _add_pictures(
     record: GroundRecord, ground: MergedGround, canvas: GroundCanvas, backdrop: Backdrop, out: Path, title: str
 ) -> None:
     """Pictures of the worst cracks, cut from the merged ground."""
-    from fissura.report.page_worst import rank_worst
-
-    number = {id(c): k for k, c in enumerate(record.cracks)}
     scale, (top, left) = ground.measurement.scale, ground.origin_rc
     mm = None if scale is None else float(scale.matrix[0, 0])
-    for crack in rank_worst(record.cracks, PICTURES):
-        f = crack.fields
-        x0, y0, x1, y1 = (int(f[k]) for k in ("left_px", "top_px", "right_px", "bottom_px"))  # type: ignore[arg-type]
+
+    def cut(crack: SurveyCrack) -> tuple[RgbImage, float | None]:
+        x0, y0, x1, y1 = (int(v) for v in crack_box_px(crack.fields))
         pad = max(max(x1 - x0, y1 - y0) // 4, 160)
-        box = top + y0 - pad, left + x0 - pad
-        rgb = paint_mosaic(canvas, backdrop, box, (y1 - y0 + 2 * pad, x1 - x0 + 2 * pad), 1)
-        piece, size = cut_picture(rgb, (pad, pad, pad + x1 - x0, pad + y1 - y0), mm)
-        picture = write_picture(out, f"{title}_{f['id']}", piece, size)
-        record.cracks[number[id(crack)]] = SurveyCrack(f, crack.lonlat, crack.position_sigma_m, picture=picture)
+        size_hw = y1 - y0 + 2 * pad, x1 - x0 + 2 * pad
+        rgb = paint_mosaic(canvas, backdrop, (top + y0 - pad, left + x0 - pad), size_hw, 1)
+        return cut_picture(rgb, (pad, pad, pad + x1 - x0, pad + y1 - y0), mm)
+
+    add_pictures(record, out, title, cut)
 
 
 def _frame(

@@ -87,6 +87,15 @@ class PhotoFlight:
         """East and north in metres, shape (N, 2), to longitude and latitude in degrees."""
         return self.origin.position(points_en[:, 0], points_en[:, 1])[:, ::-1]
 
+    def metres(self, lonlat: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The other way: longitude and latitude, shape (N, 2), to east and north of the world's corner."""
+        from pyproj import Geod
+
+        here = np.full(len(lonlat), self.origin.longitude_deg), np.full(len(lonlat), self.origin.latitude_deg)
+        azimuth, _, distance = Geod(ellps="WGS84").inv(*here, lonlat[:, 0], lonlat[:, 1])
+        unit = np.column_stack([np.sin(np.radians(azimuth)), np.cos(np.radians(azimuth))])
+        return np.asarray(unit * np.asarray(distance)[:, None], np.float64)
+
     def is_seen(self, points_en: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         """Whether a photo shows points (east, north), shape (N, 2) to (N,); what hides them does not count."""
         seen = np.zeros(len(points_en), np.bool_)
