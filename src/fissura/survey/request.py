@@ -13,6 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from fissura.errors import SettingsError
 from fissura.geo.gsd import check_scale_options
+from fissura.imaging.media import is_stream
+from fissura.imaging.video_source import shown_address
 from fissura.infer.segmenter import Segmenter
 
 DEFAULT_SCALE = 1.5
@@ -86,17 +88,17 @@ class SurveyRequest:
     def options(self) -> dict[str, Any]:
         """All options as plain values, for ``settings.yaml``; addresses of streams lose their passwords."""
         raw = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("overwrite", "quiet", "debug")}
-        raw["sources"] = [hide_password(s) for s in self.sources]
+        raw["sources"] = [shown_source(s) for s in self.sources]
         return {k: str(v) if isinstance(v, Path) else v for k, v in raw.items()}
 
 
-def hide_password(source: str) -> str:
-    """An address without its user and password; anything else as it is."""
-    scheme, found, rest = source.partition("://")
-    if not found or "@" not in rest.partition("/")[0]:
-        return source
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+def shown_source(source: str) -> str:
+    """A source as it may be shown and kept: addresses of streams without what is secret in them.
+
+    >>> shown_source("rtsp://pilot:s3cret@drone/live?token=1"), shown_source("/dev/video0"), shown_source("photos")
+    ('rtsp://drone/live', '/dev/video0', 'photos')
+    """
+    return shown_address(source) if is_stream(source) and "://" in source else source
 
 
 def read_request(path: Path, **given: Any) -> SurveyRequest:

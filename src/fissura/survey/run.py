@@ -33,7 +33,7 @@ from fissura.measure.rules import RuleSet, read_rules
 from fissura.report.records import SurveyFrame, SurveyResult
 from fissura.survey.assemble import Findings, assemble
 from fissura.survey.photo_stage import PhotoStage
-from fissura.survey.request import SurveyRequest, describe_settings, hide_password
+from fissura.survey.request import SurveyRequest, describe_settings, shown_source
 from fissura.survey.run_folder import RunFolder
 
 _LARGE_PIXELS = 150_000_000
@@ -207,7 +207,7 @@ class _Run:
         from fissura.survey.video_stage import survey_video
 
         assert self.segmenter is not None
-        with self._guarded(Path(hide_password(source)).name, hide_password(source), "video"), self._timed("videos"):
+        with self._guarded(Path(shown_source(source)).name, shown_source(source), "video"), self._timed("videos"):
             outcome = survey_video(self.request, source, key, self.folder, self.segmenter, self.rules)
             self.found.frames += outcome.frames
             self.found.grounds += outcome.grounds
@@ -343,6 +343,6 @@ def _sum(values: Any) -> float:
 
 
 def _title(request: SurveyRequest) -> str:
-    names = [Path(hide_password(s)).name or s for s in request.sources]
+    names = [Path(shown_source(s)).name or s for s in request.sources]
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
