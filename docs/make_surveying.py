@@ -169,7 +169,7 @@ def main() -> None:
 
 
 PARTS = (
-    ("survey_truth", truth_text), ("survey_truth_noise", noise_text), ("survey_kills", kills_text),
+    ("survey_truth", truth_text), ("survey_truth", noise_text), ("survey_kills", kills_text),
     ("large_geotiff", raster_text),
     ("large_geotiff_tiny", raster_text),
     ("flight_speed", speed_text), ("flight_counting", counting_text), ("road_scenes", scenes_text),
