@@ -337,7 +337,7 @@ def main() -> int:
     settings |= {"fill": options.fill}
     result = run | {"model": model, "settings": settings, "gsd_mm": traces["gsd_mm"], "scales": scales}
     path = options.out / "drone_traces.json" if options.out else None
-    print(f"wrote {write_result('drone_traces', result, path)}")
+    print(f"wrote {write_result(f'drone_traces_{card.name}', result, path)}")
     return 0
 
 

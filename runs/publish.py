@@ -42,6 +42,8 @@ def main(name: str, run: Path) -> None:
     if small.exists():
         put_card(small, read_card(small).model_copy(update={"figures": card.figures}))
     (WEIGHTS / f"{name}.md").write_text(card_markdown(card, accuracy), encoding="utf-8")
+    if name != "fast":  # the README speaks of the default model
+        return
     readme = ROOT / "README.md"
     text = replace_block(readme.read_text(encoding="utf-8"), "accuracy", accuracy_text(accuracy))
     speed = RESULTS / "speed.json"
@@ -107,7 +109,7 @@ def accuracy_text(accuracy: dict[str, Any]) -> str:
         "",
         f"False alarms: {alarms} of {images} crack-free test images ({alarms / images:.1%}) have more than "
         "50 crack pixels. "
-        f"Measured {origin(accuracy)}; script `runs/fast.sh`.",
+        f"Measured {origin(accuracy)}; script `runs/{accuracy['model']}.sh`.",
     ]
     return "\n".join(lines)
 
@@ -142,7 +144,7 @@ def card_markdown(card: ModelCard, accuracy: dict[str, Any]) -> str:
 |---|---|
 | network | `{card.architecture}` {card.architecture_options}, {card.parameters:,} parameters |
 | input | RGB, tiles of {card.tile} px, overlap {card.overlap} px; full-resolution output; threshold {card.threshold} |
-| precisions | {", ".join(card.allowed_precisions)}, int8 file beside it |
+| precisions | {precisions_text(card)} |
 | trained | {card.trained_on} |
 | recipe | `runs/{card.name}.yaml`, `runs/{card.name}.sh` |
 | code | {card.code_licence} |
@@ -165,6 +167,11 @@ No image of a `test` or `val` folder was trained on.
 
 {limits}
 """
+
+
+def precisions_text(card: ModelCard) -> str:
+    small = int8_sibling(WEIGHTS / f"{card.name}.onnx").exists()
+    return ", ".join(card.allowed_precisions) + (", int8 file beside it" if small else "; no int8: it costs too much")
 
 
 def put_card(path: Path, card: ModelCard) -> None:

@@ -1,0 +1,163 @@
+"""Write the measured figures into docs/MODELS.md: ``python docs/make_models.py``.
+
+Reads benchmarks/results/{model_table,leave_one_out,confidence_*,drone_traces_*}.json. Nothing is typed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "runs"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from model_table import CHANGES, NEGATIVES, OTHERS, PUBLIC  # noqa: E402
+from publish import origin, replace_block  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results"
+MEANS = ("F1", "F1@2px", "ODS", "clDice", "clIoU")
+
+
+def read(name: str) -> dict[str, Any] | None:
+    path = RESULTS / f"{name}.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def cells_of(row: dict[str, Any], condition: str, sets: tuple[str, ...]) -> list[dict[str, Any]] | None:
+    found = [row["cells"].get(f"{condition}: {name}/test") for name in sets]
+    return None if None in found else found
+
+
+def mean(cells: list[dict[str, Any]], figure: str) -> float:
+    return float(np.mean([cell[figure] for cell in cells]))
+
+
+def means_text(table: dict[str, Any]) -> str:
+    """Means over the five public tests, and false alarms."""
+    rows = []
+    for key, row in table["rows"].items():
+        clean, empty = cells_of(row, "clean", PUBLIC), cells_of(row, "clean", NEGATIVES)
+        if clean is None or empty is None:
+            continue
+        alarms, images = sum(c["false_alarms"] for c in empty), sum(c["images"] for c in empty)
+        rows.append([
+            f"`{key}`", f"{row['parameters']:,}", *(f"{mean(clean, f):.3f}" for f in MEANS),
+            f"{alarms} of {images} ({alarms / images:.1%})",
+        ])  # fmt: skip
+    last = list(table["rows"].values())[-1]
+    return (
+        "Means over the test folders of deepcrack, cfd, crack500, uavcrack_asphalt and gaps384, threshold 0.5, whole "
+        "images; false alarms: crack-free test images with more than 50 crack pixels.\n\n"
+        + markdown(["model", "parameters", *MEANS, "false alarms"], rows)
+        + f"\n\nMeasured {origin(last)}; `benchmarks/model_table.py`."
+    )
+
+
+def sets_text(table: dict[str, Any]) -> str:
+    """F1 and F1@2px of each set."""
+    rows = []
+    for key, row in table["rows"].items():
+        cells = cells_of(row, "clean", (*PUBLIC, *OTHERS))
+        if cells is not None:
+            rows.append([f"`{key}`", *(f"{c['F1']:.3f} / {c['F1@2px']:.3f}" for c in cells)])
+    return "F1 / F1@2px on each test folder:\n\n" + markdown(["model", *PUBLIC, *OTHERS], rows)
+
+
+def robust_text(table: dict[str, Any]) -> str:
+    """What bad pictures cost."""
+    rows, every = [], 0
+    for key, row in table["rows"].items():
+        same = cells_of(row, "same", PUBLIC)
+        if same is None:
+            continue
+        every = row["every"]
+        values = [f"{mean(same, 'F1@2px'):.3f}"]
+        for name in list(CHANGES)[1:]:
+            cells = cells_of(row, name, PUBLIC)
+            values.append("not run" if cells is None else f"{mean(cells, 'F1@2px') - mean(same, 'F1@2px'):+.3f}")
+        rows.append([f"`{key}`", *values])
+    return (
+        f"Mean F1@2px over every {every}rd image of the five public tests, and what changes it when the picture is "
+        "worse (×0.5 and ×2: the picture shrunk or enlarged, the probability brought back):\n\n"
+        + markdown(["model", "as it is", *list(CHANGES)[1:]], rows)
+    )
+
+
+def drone_text(results: list[dict[str, Any]]) -> str:
+    """Cracks one to two pixels wide on real frames."""
+    rows = []
+    for result in results:
+        for scale, row in result["scales"].items():
+            best = row["best_at_wanted_precision"]
+            rows.append([
+                f"`{result['model']['name']}` ×{scale}", f"{row['recall']:.2f}", f"{row['precision']:.2f}",
+                f"{best['recall']:.2f} (at {best['threshold']:g})" if best else "none",
+                f"{row['alligator_covered']:.0%}", f"{row['elsewhere_covered']:.0%}",
+            ])  # fmt: skip
+    head = ["model and scale", "recall", "precision", "recall at precision 0.85", "alligator covered", "elsewhere"]
+    return (
+        "Two real drone frames of 17 mm a pixel, cracks traced by hand (length within 5 px):\n\n"
+        + markdown(head, rows)
+        + f"\n\nMeasured {origin(results[-1])}; `benchmarks/drone_traces.py`."
+    )
+
+
+def unseen_text(result: dict[str, Any]) -> str:
+    """Sets that were left out of training."""
+    rows = [
+        [name, f"{row['without it']['F1@2px']:.3f}", f"{row['all sets']['F1@2px']:.3f}",
+         f"{row['without it']['F1']:.3f}", f"{row['all sets']['F1']:.3f}"]
+        for name, row in result["rows"].items() if "without it" in row
+    ]  # fmt: skip
+    head = ["set", "F1@2px, never seen", "F1@2px, seen", "F1, never seen", "F1, seen"]
+    return (
+        f"Trainings of {result['steps']} steps of {result['crops_a_step']} crops from fresh weights (undertrained: "
+        f"what a set is worth, not how good the models are), `{result['architecture']}` {result['options']}; each "
+        "without one set and all that comes from the same place, judged on that set's test folder:\n\n"
+        + markdown(head, rows)
+        + f"\n\nMeasured {origin(result)}; `runs/leave_one_out.py`."
+    )
+
+
+def confidence_text(results: list[dict[str, Any]]) -> str:
+    """Reliability."""
+    parts = []
+    for result in results:
+        rows = [[f"{b['said']:.2f}", f"{b['real']:.2f}", str(b["finds"])] for b in result["bins"]]
+        parts.append(
+            f"`{result['model']}`: {result['finds']} finds on validation images, {result['real_share']:.0%} of them "
+            f"cracks. Expected calibration error {result['error']:.3f} (of the mean probability "
+            f"{result['error_of_mean_probability']:.3f}).\n\n"
+            + markdown(["confidence said", "share that are cracks", "finds"], rows)
+        )
+    return "\n\n".join(parts) + f"\n\nMeasured {origin(results[-1])}; `runs/confidence.py`."
+
+
+def main() -> None:
+    path = ROOT / "docs" / "MODELS.md"
+    text = path.read_text(encoding="utf-8")
+    if table := read("model_table"):
+        text = replace_block(text, "models", means_text(table))
+        text = replace_block(text, "sets", sets_text(table))
+        text = replace_block(text, "robust", robust_text(table))
+    for name, kind, write in (("drone", "drone_traces", drone_text), ("confidence", "confidence", confidence_text)):
+        found = [read(p.stem) for p in sorted(RESULTS.glob(f"{kind}_*.json"))]
+        if found:
+            text = replace_block(text, name, write([f for f in found if f is not None]))
+    if unseen := read("leave_one_out"):
+        text = replace_block(text, "unseen", unseen_text(unseen))
+    path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
