@@ -174,7 +174,7 @@ def measure_frame(
     layout = _layout(request, scale, mask.shape)
     options = MeasureOptions(
         road_direction_deg=request.road_direction_deg, lane_width_m=request.lane_width_m, layout=layout,
-        rules=request.rules,
+        rules=request.rules, confidence=None if segmenter is None else segmenter.card.confidence,
     )  # fmt: skip
     measured = measure_cracks(mask, rgb=rgb, probability=probability, scale=scale, options=options)
     measured = _drop_short(measured, request.min_length)

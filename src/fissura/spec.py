@@ -11,10 +11,19 @@ Contract of an exported file: input ``image`` float32, (1, 3, T, T), RGB 0 to 1;
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from fissura.errors import ModelError
 
@@ -33,6 +42,33 @@ class TrainingSet(BaseModel):
     source: str = ""
 
 
+class ConfidenceCurve(BaseModel):
+    """How probable it is that a find is a crack: a logistic curve over what the network said and the find's length.
+
+    Fitted on validation images, where it is known which finds are cracks (``runs/confidence.py``). A network's own
+    probabilities say how sure it is of pixels, and it is too sure.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    intercept: float
+    logit: float
+    """Weight of the logit of the mean probability along the find."""
+    log_length: float
+    """Weight of the natural logarithm of its length in pixels that the network saw."""
+
+    def __call__(self, probability: float, length_px: float) -> float:
+        """Confidence, 0 to 1.
+
+        Args:
+            probability: Mean along the find, 0 to 1.
+            length_px: Length of its centreline.
+        """
+        p = min(max(probability, 1e-4), 1.0 - 1e-4)
+        z = self.intercept + self.logit * math.log(p / (1.0 - p)) + self.log_length * math.log(max(length_px, 1.0))
+        return 1.0 / (1.0 + math.exp(-min(max(z, -30.0), 30.0)))
+
+
 class ModelCard(BaseModel):
     """What a model is, what it expects and where it comes from. Immutable; use ``model_copy``."""
 
@@ -45,6 +81,8 @@ class ModelCard(BaseModel):
     architecture: str
     """Network name in `fissura.nets`, for example ``hacnet_v2``."""
     architecture_options: dict[str, Any] = Field(default_factory=dict)
+    enhancer: dict[str, Any] | None = None
+    """What stands in front of the network, as `fissura.nets.ga_cfae.EnhancerConfig`; it is inside the graph."""
     parameters: int = Field(ge=1)
 
     channels: Literal["RGB"] = "RGB"
@@ -56,6 +94,8 @@ class ModelCard(BaseModel):
     overlap: int = Field(default=64, ge=0)
     """Overlap of neighbouring tiles in pixels; stride = tile - overlap."""
     threshold: float = Field(default=0.5, gt=0.0, lt=1.0)
+    confidence: ConfidenceCurve | None = None
+    """None: a find's confidence is the mean probability along it."""
     classes: tuple[str, ...] = ("background", "crack")
     gsd_mm: tuple[float, float] = (0.3, 5.0)
     """Nominal ground sampling distances in mm per pixel: an estimate, since most training sets state none."""
@@ -87,6 +127,16 @@ class ModelCard(BaseModel):
         if min(self.std) <= 0:
             raise ValueError(f"std is {self.std}; every value must be above 0")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As cards were written before these existed: an older fissura reads them, and checksums of cards in
+        # unfinished runs stay what they are.
+        values: dict[str, Any] = handler(self)
+        for name in ("enhancer", "confidence"):
+            if getattr(self, name) is None:
+                values.pop(name, None)
+        return values
 
     @property
     def stride(self) -> int:

@@ -9,6 +9,7 @@ from fissura.measure.graph import TraceOptions
 from fissura.measure.layout import RoadLayout
 from fissura.measure.measuring import MeasureOptions, measure_cracks
 from fissura.measure.rules import read_rules
+from fissura.spec import ConfidenceCurve
 from measure.drawn import bar, stroke
 from support.drawn import draw_cracks, picture_with_mask, straight
 
@@ -191,6 +192,20 @@ def test_probability_becomes_confidence():
     assert sure.confidence == pytest.approx(0.9, abs=0.05)
     assert unsure.confidence == pytest.approx(0.6, abs=0.05)
     assert measure_cracks(mask).cracks[0].confidence == 1.0
+
+
+def test_confidence_follows_the_networks_curve():
+    mask = np.zeros((60, 260), np.bool_)
+    mask[10:13, 10:250] = mask[40:43, 10:60] = True
+    probability = np.where(mask, np.float32(0.8), np.float32(0.01))
+    curve = ConfidenceCurve(intercept=-4.0, logit=0.5, log_length=1.0)
+    found = measure_cracks(mask, probability=probability, options=MeasureOptions(confidence=curve)).cracks
+    assert [round(c.length / 10) for c in found] == [24, 5]
+    for crack in found:
+        logit = -4.0 + 0.5 * np.log(0.8 / 0.2) + np.log(crack.length)
+        assert crack.confidence == pytest.approx(1 / (1 + np.exp(-logit)), abs=0.03)
+    assert curve(1.0, 1e9) <= 1.0
+    assert curve(0.0, 0.0) > 0.0
 
 
 @pytest.mark.parametrize("hw", [(1, 1), (1, 50), (50, 1), (90, 120)])

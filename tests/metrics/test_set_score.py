@@ -12,10 +12,11 @@ from fissura.errors import GeometryError, SettingsError
 from fissura.metrics import SetScore, describe_figures, mean_figures
 
 NAMES = [
-    "precision", "recall", "F1", "IoU", "mIoU",
+    "precision", "recall", "F1", "IoU", "mIoU", "FNR", "mPA", "macro-P", "macro-F1",
     "precision (per-image mean)", "recall (per-image mean)", "F1 (per-image mean)", "IoU (per-image mean)",
     "mIoU (per-image mean)", "precision@2px", "recall@2px", "F1@2px", "F1@2px (per-image mean)",
-    "ODS", "ODS threshold", "OIS", "AP", "AIU", "AIU (per-image mean)", "ODS@2px", "OIS@2px",
+    "ODS", "ODS threshold", "OIS", "AP", "AIU", "AIU (per-image mean)", "mIoU, SCSegamba-type",
+    "ODS@2px", "OIS@2px", "mAP@0.5", "ODS (BSDS)", "OIS (BSDS)", "AP (BSDS)",
     "clDice", "clDice (per-image mean)", "clIoU", "false-alarm share",
 ]  # fmt: skip
 
@@ -48,6 +49,21 @@ def test_pooled_and_per_image_means_differ_as_they_should():
     assert figures["F1 (per-image mean)"] == pytest.approx((1 / 2 + 6 / 7) / 2)
     assert figures["IoU (per-image mean)"] == pytest.approx((1 / 3 + 3 / 4) / 2)
     assert figures["mIoU (per-image mean)"] == pytest.approx(((1 / 3 + 1 / 3) / 2 + (3 / 4 + 0) / 2) / 2)
+
+
+def test_figures_of_both_classes():
+    figures = two_images().figures()  # tp 4, fp 1, fn 2, tn 1
+    assert figures["FNR"] == pytest.approx(2 / 6)
+    assert figures["mPA"] == pytest.approx((4 / 6 + 1 / 2) / 2)
+    assert figures["macro-P"] == pytest.approx((4 / 5 + 1 / 3) / 2)
+    assert figures["macro-F1"] == pytest.approx((8 / 11 + 2 / 5) / 2)
+
+
+def test_a_threshold_chosen_on_the_set_flatters_miou():
+    figures = two_images().figures()
+    # From 0.20 to 0.29: tp 6, fp 1, fn 0, tn 1, the best of all thresholds.
+    assert figures["mIoU, SCSegamba-type"] == pytest.approx((6 / 7 + 1 / 2) / 2)
+    assert figures["mIoU, SCSegamba-type"] > figures["mIoU"]
 
 
 def test_ods_takes_one_threshold_and_ois_one_an_image():
@@ -102,13 +118,13 @@ def test_threshold_is_exclusive_as_in_the_segmenter():
 def test_sum_of_sets_is_the_pooled_set():
     rng = np.random.default_rng(4)
     images = [(rng.random((30, 20), np.float32), rng.random((30, 20)) > 0.7) for _ in range(4)]
-    whole, left, right = (SetScore(centrelines=True) for _ in range(3))
+    whole, left, right = (SetScore(centrelines=True, instances=True, boundary_every=10) for _ in range(3))
     for index, image in enumerate(images):
         whole.add(*image)
         (left if index < 2 else right).add(*image)
     assert (left + right).figures() == whole.figures()
     with pytest.raises(GeometryError, match="same threshold"):
-        left + SetScore(threshold=0.4, centrelines=True)
+        left + SetScore(threshold=0.4, centrelines=True, instances=True, boundary_every=10)
 
 
 def test_centreline_figures_of_thin_lines():
@@ -145,9 +161,10 @@ def test_one_bit_masks_of_pillow_count_like_others():
 
 
 def test_every_figure_has_a_name_and_a_protocol():
-    score = SetScore(centrelines=True)
+    score = SetScore(centrelines=True, instances=True, boundary_every=10)
     assert list(score.figures()) == list(score.protocol()) == NAMES
-    assert not {"clDice", "clIoU"} & SetScore().figures().keys()
+    assert not {"clDice", "clIoU", "mAP@0.5", "ODS (BSDS)"} & SetScore().figures().keys()
+    assert "thresholds 0.1, 0.2 .. 0.9" in score.protocol()["ODS (BSDS)"]
     three = SetScore(threshold=0.4, tolerance_px=3)
     assert "F1@3px" in three.figures()
     assert "threshold 0.4" in describe_figures(three)["F1"]

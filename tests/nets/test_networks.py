@@ -8,7 +8,8 @@ import torch
 
 from fissura.errors import ModelError
 from fissura.export import export_onnx
-from fissura.nets import NETWORKS, build, load_weights, normalise, parameter_count, save_weights
+from fissura.nets import NETWORKS, build, build_enhancer, load_weights, normalise, parameter_count, save_weights
+from fissura.nets.ga_cfae import Enhanced
 from fissura.nets.hacnet_v2 import pixel_shuffle, pixel_unshuffle
 from fissura.spec import ModelCard
 from fissura.train.losses import LossWeights, crack_loss
@@ -20,6 +21,8 @@ COUNTS = [
     ("hacnet_v2", {"variant": "asymmetric", "width": 32}, 524_551),
     ("hacnet_v2", {"variant": "asymmetric", "width": 48}, 1_173_895),
     ("hacnet_v2", {"variant": "unshuffled", "width": 32}, 454_976),
+    ("hacnet_v2", {"variant": "unshuffled", "width": 16, "unshuffle": 4}, 120_128),
+    ("hacnet_v2_pyramid", {}, 462_212),
     ("hacnet_v2_single", {"variant": "unshuffled", "width": 32}, 178_748),
     ("hacnet_v2_single", {"variant": "asymmetric", "width": 78}, 1_182_103),
     ("hacnet", {}, 209_221),
@@ -42,8 +45,10 @@ SMALL_V2 = [
     ("hacnet_v2", {"variant": "published", "width": 8}),
     ("hacnet_v2", {"variant": "asymmetric", "width": 8}),
     ("hacnet_v2", {"variant": "unshuffled", "width": 8}),
+    ("hacnet_v2", {"variant": "unshuffled", "width": 8, "unshuffle": 4}),
 ]
 ONE_EACH = [
+    ("hacnet_v2_pyramid", {"body": {"variant": "unshuffled", "width": 8}, "hidden": 8}),
     ("hacnet_v2_single", {"variant": "unshuffled", "width": 8}),
     ("hacnet", {"width": 12}),
     ("unet", {"width": 4}),
@@ -58,7 +63,7 @@ ONE_EACH = [
 ]
 """One of each network, HACNetV2 apart."""
 SMALL = [*SMALL_V2, ("hacnet_v2_single", {"variant": "asymmetric", "width": 8}), ("hacnet", {"blocks": 3}), *ONE_EACH]
-MAPS = {"hacnet_v2": 4, "hacnet_v2_single": 7, "hacnet": 3}
+MAPS = {"hacnet_v2": 4, "hacnet_v2_pyramid": 4, "hacnet_v2_single": 7, "hacnet": 3}
 """Maps of the networks that always give several; the others give one."""
 TRAINING_MAPS = MAPS | {"bisenet_v1": 3, "bisenet_v2": 5, "stdc": 4}
 
@@ -126,6 +131,16 @@ def test_learns_where_a_bar_lies(architecture, options):
     assert overlap > 0.5, float(overlap)
 
 
+@pytest.mark.parametrize(("architecture", "options"), [SMALL_V2[3], *ONE_EACH], ids=str)
+def test_enhancer_in_front_keeps_the_list_of_maps(architecture, options):
+    net = Enhanced(build(architecture, options), build_enhancer({"name": "eem_lite"}))
+    x = torch.rand(1, 3, 64, 61)
+    for mode, table in ((True, TRAINING_MAPS), (False, MAPS)):
+        with torch.no_grad():
+            outputs = net.train(mode)(x)
+        assert [tuple(o.shape) for o in outputs] == [(1, 1, 64, 61)] * maps_of(table, architecture, options)
+
+
 def test_slip_applies_second_head_to_third_depth():
     torch.manual_seed(0)
     net = build(*SMALL_V2[0]).eval()
@@ -183,6 +198,10 @@ def test_exported_network_says_the_same(tmp_path, architecture, options):
         ("hacnet", {"blocks": 4}, "blocks is 4; it must be 2 or 3"),
         ("hacnet", {"width": 32}, "width is 32; it must be a multiple of 6"),
         ("hacnet", {"dropout": 1.0}, "dropout is 1.0"),
+        ("hacnet_v2", {"unshuffle": 9}, "unshuffle is 9"),
+        ("hacnet_v2", {"variant": "published", "unshuffle": 4}, "the other variants have none"),
+        ("hacnet_v2_pyramid", {"hidden": 0}, "hidden is 0"),
+        ("hacnet_v2_pyramid", {"shares": (0.5, 0.5)}, "half, full, double"),
         ("unet", {"width": 0}, "width is 0"),
         ("unet", {"depth": 5}, "depth"),
         ("bisenet_v1", {"depth": 50}, "depth is 50; it must be 18 or 34"),

@@ -11,9 +11,9 @@ from rasterio.features import rasterize
 from rasterio.transform import Affine
 
 from fissura.errors import OutputError
+from fissura.imaging.outlines import find_outlines
 from fissura.imaging.write import Placement, write_geotiff, write_mask
 from fissura.report.labels import write_labels
-from fissura.report.outlines import find_outlines
 from fissura.report.records import SurveyFrame, SurveyResult
 from support.sample_survey import make_survey
 

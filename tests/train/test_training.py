@@ -234,3 +234,57 @@ def test_validation_pairs_are_evenly_spread(tmp_path):
     pairs = [Pair(str(i), tmp_path, tmp_path) for i in range(100)]
     assert [p.stem for p in spread(pairs, 3)] == ["0", "50", "99"]
     assert spread(pairs[:2], 3) == pairs[:2]
+
+
+def test_a_set_may_lie_elsewhere(data_root, tmp_path):
+    elsewhere = tmp_path / "generated"
+    data_root.joinpath("set").rename(tmp_path / "moved")
+    elsewhere.mkdir()
+    (tmp_path / "moved").rename(elsewhere / "roads")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("name: mine\ndata_root: data\ntrain:\n  - {folder: roads, root: generated, hold_back: 2}\n")
+    entry = read_config(recipe).train[0]
+    assert entry.path(data_root) == elsewhere / "roads"
+    config = _config(data_root, train=[entry.model_dump()], validate_on=[], steps=1, warmup_steps=0, validate_every=1)
+    lines = []
+    card = load_weights(train(config, tmp_path / "run", say=lines.append, quiet=True))[1]
+    assert [(s.name, s.images) for s in card.training_sets] == [("roads", 4)]
+    assert any("roads (held back) F1" in line for line in lines)
+
+
+def test_a_frozen_body_stays_as_it_came(data_root, tmp_path):
+    body = {"variant": "unshuffled", "width": 4}
+    first = train(_config(data_root), tmp_path / "a", say=lambda _: None, quiet=True)
+    config = _config(
+        data_root, architecture="hacnet_v2_pyramid", architecture_options={"body": body, "hidden": 4}, init=str(first),
+        freeze=["body"], steps=3,
+    )  # fmt: skip
+    second = train(config, tmp_path / "b", say=lambda _: None, quiet=True)
+    plain, pyramid = (load_weights(path)[0].state_dict() for path in (first, second))
+    for name, value in plain.items():
+        torch.testing.assert_close(pyramid[f"body.{name}"], value, msg=name)
+    assert not torch.equal(pyramid["shares"], torch.tensor([0.25, 0.4, 0.35]))
+
+
+def test_freezing_what_is_not_there_is_an_error(data_root, tmp_path):
+    with pytest.raises(SettingsError, match="freeze names 'tail'"):
+        train(_config(data_root, freeze=["tail"]), tmp_path / "a", say=lambda _: None, quiet=True)
+
+
+def test_a_student_learns_from_its_teacher(data_root, tmp_path):
+    """Without any weight on the masks, the student comes closer to the teacher."""
+    teacher = train(_config(data_root, steps=30, learning_rate=0.01), tmp_path / "a", say=lambda _: None, quiet=True)
+    none = {"bce": 0.0, "dice": 0.0, "skeleton": 0.0}
+    settings = {"loss": none, "learning_rate": 0.01, "ema": 0.5, "validate_on": [], "warmup_steps": 0, "seed": 3}
+    distances = []
+    for steps in (1, 40):
+        config = _config(data_root, distill={"model": str(teacher)}, steps=steps, **settings)
+        path = train(config, tmp_path / f"student{steps}", say=lambda _: None, quiet=True)
+        student, card = load_weights(path)
+        assert "learnt from tiny" in card.trained_on
+        torch.manual_seed(1)
+        image = torch.rand(4, 3, 64, 64)
+        with torch.inference_mode():
+            said = [torch.sigmoid(net(image)[-1]) for net in (student, load_weights(teacher)[0])]
+        distances.append(float((said[0] - said[1]).abs().mean()))
+    assert distances[1] < 0.5 * distances[0]

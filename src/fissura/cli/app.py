@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from fissura import __version__
+from fissura.cli.compare import compare
+from fissura.cli.data import data
 from fissura.cli.demo import demo
 from fissura.cli.evaluate import evaluate
 from fissura.cli.export import export
@@ -29,8 +31,10 @@ app.command()(measure)
 app.command()(survey)
 app.command()(evaluate)
 app.command()(train)
+app.command()(compare)
 app.command()(export)
 app.command()(models)
+app.add_typer(data, name="data")
 app.command()(demo)
 
 

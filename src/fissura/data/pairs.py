@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -95,18 +96,23 @@ def read_mask(path: Path, *, size_hw: tuple[int, int] | None = None) -> BoolMask
     Raises:
         DataError: The file cannot be read, or has another size.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            mask = _crack_pixels(image)
-    except (UnidentifiedImageError, OSError, ValueError) as error:
-        raise DataError(f"cannot read the mask {path}: {error}") from error
+    mask = decode_mask(path, str(path))
     if size_hw is not None and mask.shape != size_hw:
         raise DataError(
             f"the mask {path} is {mask.shape[1]}×{mask.shape[0]} but its image is "
             f"{size_hw[1]}×{size_hw[0]} (width × height); they must be equal"
         )
     return mask
+
+
+def decode_mask(source: Path | BinaryIO, name: str) -> BoolMask:
+    """`read_mask` from an open file as well; ``name`` is for messages."""
+    try:
+        with Image.open(source) as image:
+            image.load()
+            return _crack_pixels(image)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"cannot read the mask {name}: {error}") from error
 
 
 def _crack_pixels(image: Image.Image) -> BoolMask:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from fissura.errors import ModelError
-from fissura.nets import build, load_state, load_weights
+from fissura.nets import build_model, load_state, load_weights
 from fissura.spec import CARD_KEY, ModelCard
 
 _AVERAGED = "averaged.module."
@@ -38,7 +38,7 @@ def load_trained(path: Path) -> tuple[nn.Module, ModelCard]:
     card = ModelCard.from_metadata({CARD_KEY: str(checkpoint[CARD_KEY])}, source=str(path))
     tensors = checkpoint.get("state_dict", {})
     state = {name.removeprefix(_AVERAGED): tensor for name, tensor in tensors.items() if name.startswith(_AVERAGED)}
-    net = build(card.architecture, card.architecture_options)
+    net = build_model(card)
     load_state(net, state, source=str(path))
     return net.eval(), card
 

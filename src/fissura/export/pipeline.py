@@ -92,6 +92,8 @@ def _write_weights(checkpoint: Path, out: Path, name: str | None) -> ModelCard:
         if name is not None or not (weights.exists() and weights.samefile(checkpoint)):
             save_weights(weights, net, card)
         checksum = hashlib.sha256(weights.read_bytes()).hexdigest()
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"cannot write {weights}: {error.strerror}; choose another place with --out") from error
     return card.model_copy(update={"weights_sha256": checksum})

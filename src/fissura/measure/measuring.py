@@ -18,6 +18,7 @@ from fissura.measure.model import Branch, BranchWidths, Crack, CrackArea, CrackG
 from fissura.measure.rules import RuleSet
 from fissura.measure.simplify import simplify_line
 from fissura.measure.widths import STRETCH_PX, WidthReport, mask_widths, measure_widths
+from fissura.spec import ConfidenceCurve
 from fissura.types import BoolMask, Probability, RgbImage
 
 
@@ -36,6 +37,7 @@ class MeasureOptions:
         trace: Rules of tracing.
         classes: Limits between the kinds; the rule set's angles go before.
         alligator: Limits of alligator fields.
+        confidence: The network's; None takes the mean probability along a crack as it is.
     """
 
     road_direction_deg: float | None = None
@@ -48,6 +50,7 @@ class MeasureOptions:
     trace: TraceOptions = field(default_factory=TraceOptions)
     classes: ClassOptions = field(default_factory=ClassOptions)
     alligator: AlligatorOptions = field(default_factory=AlligatorOptions)
+    confidence: ConfidenceCurve | None = None
 
     def __post_init__(self) -> None:
         if self.tolerance_px < 0:
@@ -206,9 +209,14 @@ def _crack(
         id=0, crack_id=0, points_rc=simplify_line(points, options.tolerance_px), orientation_deg=0.0,
         length=float(steps.sum()), width_mean=mean, width_median=p50, width_p95=p95,
         width_max=_widest_stretch(width, steps_px), width_sigma=float(np.hypot(error, scale_error)),
-        gsd_mm=gsd, below_gsd=below, confidence=float(np.average(branch.probability, weights=share)) if known else 1.0,
+        gsd_mm=gsd, below_gsd=below, confidence=_confidence(branch, steps_px, options.confidence) if known else 1.0,
         scaled=scale is not None, bridged_share=float(branch.bridged), notes=_notes(widths, share, below),
     )  # fmt: skip
+
+
+def _confidence(branch: Branch, steps_px: Values, curve: ConfidenceCurve | None) -> float:
+    mean = float(np.average(branch.probability, weights=_shares(steps_px)))
+    return mean if curve is None else curve(mean, float(steps_px.sum()))
 
 
 def _notes(widths: BranchWidths, share: Values, below: bool) -> tuple[str, ...]:

@@ -122,7 +122,8 @@ class Crack:
         width_sigma: Standard error of the mean width, the scale's error included.
         gsd_mm: Mean ground size of a pixel along the branch; NaN if unknown.
         below_gsd: More than half of the branch is too narrow for its width to be seen (see `BranchWidths`).
-        confidence: Mean crack probability along the branch, 0 to 1.
+        confidence: How probable it is that this is a crack, 0 to 1, see `fissura.spec.ConfidenceCurve`; for models
+            without such a curve the mean crack probability along the branch.
         kind: ``longitudinal``, ``transverse``, ``diagonal``, ``alligator`` or ``other``.
         severity: Level by the rules used, or an empty string where they set none.
         standard: Name of the rules used.

@@ -69,7 +69,7 @@ class MatchCounts:
 
 @dataclass(frozen=True, eq=False)
 class CurveCounts:
-    """`MatchCounts` at each of the 99 `THRESHOLDS`; arrays of shape (99,)."""
+    """`MatchCounts` at each of the 99 `THRESHOLDS`; arrays of shape (99,). Of boundaries at fewer of them."""
 
     predicted: IntArray
     predicted_hit: IntArray
@@ -77,9 +77,9 @@ class CurveCounts:
     truth: int
 
     @classmethod
-    def zero(cls) -> CurveCounts:
+    def zero(cls, thresholds: int = len(THRESHOLDS)) -> CurveCounts:
         """Nothing counted yet."""
-        nothing = np.zeros(len(THRESHOLDS), np.int64)
+        nothing = np.zeros(thresholds, np.int64)
         return cls(nothing, nothing, nothing, 0)
 
     def __add__(self, other: CurveCounts) -> CurveCounts:

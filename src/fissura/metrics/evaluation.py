@@ -44,6 +44,8 @@ def evaluate(
     threshold: float | None = None,
     tolerance_px: int = 2,
     centrelines: bool = True,
+    instances: bool = True,
+    boundary_every: int = 0,
     on_image: Callable[[EvaluatedImage], None] | None = None,
     on_error: Callable[[Pair, FissuraError], None] | None = None,
 ) -> SetScore:
@@ -55,6 +57,8 @@ def evaluate(
         threshold: For the figures at a fixed threshold; the segmenter's own when None.
         tolerance_px: Radius of the dilation tolerance.
         centrelines: Also compute clDice and clIoU.
+        instances: Also compute mAP@0.5.
+        boundary_every: Also compute ODS, OIS and AP by the BSDS protocol, at every n-th of 99 thresholds; 0 for not.
         on_image: Called after each image, in order.
         on_error: Called for a pair that cannot be read or does not fit; the pair is left out. Without it
             the error is raised.
@@ -63,7 +67,8 @@ def evaluate(
     Raises:
         FissuraError: A pair cannot be read, and there is no ``on_error``.
     """
-    score = SetScore(segmenter.threshold if threshold is None else threshold, tolerance_px, centrelines)
+    chosen = segmenter.threshold if threshold is None else threshold
+    score = SetScore(chosen, tolerance_px, centrelines, instances=instances, boundary_every=boundary_every)
     for pair in pairs:
         try:
             item = _evaluate_pair(segmenter, pair, score)

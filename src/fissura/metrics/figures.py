@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fissura.metrics import scores
+from fissura.metrics.boundary import MATCH_DISTANCE, boundary_area, boundary_indices
 from fissura.metrics.counts import CENTRELINE_RADIUS_PX, FALSE_ALARM_PX, MatchCounts
+from fissura.metrics.instances import INSTANCE_IOU, instance_precision
 
 if TYPE_CHECKING:  # `SetScore` hands itself to `compute_figures`
     from fissura.metrics.set_score import ImageScore, SetScore
@@ -18,7 +20,7 @@ PER_IMAGE = " (per-image mean)"
 
 @dataclass(frozen=True)
 class _Figure:
-    """``name`` and ``protocol`` may hold {r} (tolerance) and {t} (threshold)."""
+    """``name`` and ``protocol`` may hold {r} (tolerance), {t} (threshold) and {b} (thresholds of boundaries)."""
 
     name: str
     protocol: str
@@ -56,6 +58,23 @@ _FIGURES = (
     _Figure(
         "mIoU", "mean of the IoU of crack and of background at threshold {t}, pooled over the set, no tolerance",
         lambda s: scores.mean_iou(s.pixels),
+    ),
+    _Figure(
+        "FNR", "fn / (tp + fn) of crack pixels at threshold {t}, pooled over the set, no tolerance: 1 - recall",
+        lambda s: scores.false_negative_rate(s.pixels),
+    ),
+    _Figure(
+        "mPA", "mean of the recall of crack and of background pixels at threshold {t}, pooled over the set",
+        lambda s: scores.mean_pixel_accuracy(s.pixels),
+    ),
+    _Figure(
+        "macro-P", "mean of the precision of crack and of background pixels at threshold {t}, pooled over the set",
+        lambda s: scores.macro_precision(s.pixels),
+    ),
+    _Figure(
+        "macro-F1", "mean of the F1 of crack and of background pixels at threshold {t}, pooled over the set: two "
+        "classes, so about (1 + F1) / 2, and not to be compared with F1",
+        lambda s: scores.macro_f1(s.pixels),
     ),
     _Figure(
         "precision" + PER_IMAGE, f"precision of each image at threshold {{t}}, {_MEAN}",
@@ -113,6 +132,11 @@ _FIGURES = (
         lambda s: s.mean(lambda i: i.average_iou),
     ),
     _Figure(
+        "mIoU, SCSegamba-type", "largest mIoU over the thresholds 0.01 .. 0.99, so with a threshold chosen on the very "
+        "set it is measured on; not to be compared with mIoU",
+        lambda s: scores.best_mean_iou(s.curve, s.pixels.tp + s.pixels.fp + s.pixels.fn + s.pixels.tn),
+    ),
+    _Figure(
         "ODS@{r}px", "ODS of precision@{r}px and recall@{r}px (dilation tolerance)",
         lambda s: scores.best_f1(s.curve_near)[0],
     ),
@@ -136,6 +160,35 @@ _CENTRELINE_FIGURES = (
         "clIoU", "tp / (tp + fp + fn) of centreline pixels at threshold {t}, tp = GT ∩ dil(pred), fp = pred outside "
         f"dil(GT), fn = GT - tp, dil = disk({CENTRELINE_RADIUS_PX}), pooled (OmniCrack)",
         lambda s: scores.centreline_iou(s.near_centreline),
+    ),
+)  # fmt: skip
+
+_INSTANCE_FIGURES = (
+    _Figure(
+        "mAP@0.5", "average precision of connected components (8-connected, any size) at threshold {t}: true from a "
+        f"mask IoU of {INSTANCE_IOU:g} on, ranked by mean probability over the whole set, area under the falling "
+        "envelope, one class",
+        lambda s: instance_precision(s.components),
+    ),
+)  # fmt: skip
+
+_BSDS = (
+    f"thinned prediction and thinned truth matched one to one within {MATCH_DISTANCE:g} of the diagonal "
+    "(BSDS protocol, thresholds {b})"
+)
+
+_BOUNDARY_FIGURES = (
+    _Figure(
+        "ODS (BSDS)", f"best F1 of one threshold for the whole set, {_BSDS}",
+        lambda s: scores.best_f1(s.boundary)[0],
+    ),
+    _Figure(
+        "OIS (BSDS)", f"F1 of the counts summed over the images, each at its own best threshold, {_BSDS}",
+        lambda s: scores.f1(s.boundary_best),
+    ),
+    _Figure(
+        "AP (BSDS)", f"precision interpolated at the recalls 0, 0.01 .. 1, summed, over 100, {_BSDS}",
+        lambda s: boundary_area(s.boundary),
     ),
 )  # fmt: skip
 
@@ -167,8 +220,16 @@ def mean_figures(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _figures(score: SetScore) -> tuple[_Figure, ...]:
-    return (*_FIGURES, *(_CENTRELINE_FIGURES if score.centrelines else ()), _FALSE_ALARMS)
+    chosen = (
+        *_FIGURES, *(_INSTANCE_FIGURES if score.instances else ()),
+        *(_BOUNDARY_FIGURES if score.boundary_every else ()), *(_CENTRELINE_FIGURES if score.centrelines else ()),
+    )  # fmt: skip
+    return (*chosen, _FALSE_ALARMS)
 
 
 def _words(score: SetScore) -> dict[str, object]:
-    return {"r": score.tolerance_px, "side": 2 * score.tolerance_px + 1, "t": f"{score.threshold:g}"}
+    step = score.boundary_every
+    used = (boundary_indices(step)[[0, 1, -1]] + 1) / 100 if step else (0.0, 0.0, 0.0)
+    thresholds = "{:g}, {:g} .. {:g}".format(*used)
+    side = 2 * score.tolerance_px + 1
+    return {"r": score.tolerance_px, "side": side, "t": f"{score.threshold:g}", "b": thresholds}

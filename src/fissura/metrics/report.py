@@ -64,7 +64,7 @@ def summarise(
         "pooled_over_all_images": _plain(pooled.figures()),
         "failed": [{"source": source, "error": error} for source, error in failed],
         "protocol": {"empty masks": EMPTY_MASKS, **pooled.protocol()},
-        "versions": _versions(),
+        "versions": package_versions(),
         "machine": {"system": platform.system(), "processor": platform.machine(), "python": platform.python_version()},
     }  # fmt: skip
 
@@ -120,7 +120,8 @@ def _cell(value: float | int) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Versions of fissura and of what its figures depend on, by package."""
     found = {"fissura": __version__}
     for name in _PACKAGES:
         try:

@@ -5,7 +5,7 @@ What empty masks mean, everywhere in this package:
 - The truth holds no crack: the score is *not defined*, given as NaN (``null`` in JSON, ``-`` in tables),
   and left out of means. Such images are judged by the false-alarm share instead.
 - The truth holds crack and nothing is predicted: precision, recall, F1 and IoU are 0.
-- Neither holds background: background IoU is left out of mIoU.
+- Neither holds background: the background's part is left out of the means of both classes.
 """
 
 from __future__ import annotations
@@ -51,6 +51,51 @@ def mean_iou(counts: PixelCounts) -> float:
     return (iou(counts) + counts.tn / union) / 2 if union else iou(counts)
 
 
+def false_negative_rate(counts: PixelCounts) -> float:
+    """Share of the true crack pixels that are missed, 1 - recall, 0 to 1."""
+    return counts.fn / (counts.tp + counts.fn) if counts.tp + counts.fn else NOT_DEFINED
+
+
+def mean_pixel_accuracy(counts: PixelCounts) -> float:
+    """Mean of the recall of crack and of background (mPA), 0 to 1."""
+    return _class_mean(counts, counts.tp, counts.tp + counts.fn, counts.tn, counts.tn + counts.fp)
+
+
+def macro_precision(counts: PixelCounts) -> float:
+    """Mean of the precision of crack and of background, 0 to 1."""
+    return _class_mean(counts, counts.tp, counts.tp + counts.fp, counts.tn, counts.tn + counts.fn)
+
+
+def macro_f1(counts: PixelCounts) -> float:
+    """Mean of the F1 of crack and of background, 0 to 1. Background is nearly 1, so this is about (1 + F1) / 2."""
+    wrong = counts.fp + counts.fn
+    return _class_mean(counts, 2 * counts.tp, 2 * counts.tp + wrong, 2 * counts.tn, 2 * counts.tn + wrong)
+
+
+def _class_mean(counts: PixelCounts, crack: int, of_crack: int, ground: int, of_ground: int) -> float:
+    """Mean of crack / of_crack (0 where nothing is predicted) and, where there is any, of the background's."""
+    if not counts.tp + counts.fn:
+        return NOT_DEFINED
+    first = crack / of_crack if of_crack else 0.0
+    return (first + ground / of_ground) / 2 if of_ground else first
+
+
+def best_mean_iou(curve: CurveCounts, pixels: int) -> float:
+    """Largest `mean_iou` over the thresholds: one chosen with the answers in hand. Only for a curve without tolerance.
+
+    Args:
+        curve: Of a set.
+        pixels: All its pixels.
+    """
+    if not curve.truth:
+        return NOT_DEFINED
+    wrong = curve.predicted + curve.truth - 2 * curve.truth_hit
+    ground = pixels - wrong - curve.truth_hit
+    both = curve.truth_hit / (curve.truth_hit + wrong)
+    rest = np.divide(ground, ground + wrong, out=both.copy(), where=ground + wrong > 0)
+    return float(((both + rest) / 2).max())
+
+
 def centreline_iou(counts: MatchCounts) -> float:
     """Centreline IoU, clIoU = tp / (tp + fp + fn), tp = GT ∩ dil(pred), fp = pred - dil(GT), fn = GT - tp; 0 to 1."""
     if not counts.truth:
@@ -59,7 +104,7 @@ def centreline_iou(counts: MatchCounts) -> float:
 
 
 def f1_curve(curve: CurveCounts) -> FloatArray:
-    """F1 at each threshold, shape (99,); NaN when the truth is empty."""
+    """F1 at each threshold of the curve; NaN when the truth is empty."""
     p, r = _precision_recall(curve)
     total = p + r
     return np.divide(2 * p * r, total, out=np.where(np.isnan(total), NOT_DEFINED, 0.0), where=total > 0)
@@ -92,9 +137,9 @@ def average_iou(curve: CurveCounts) -> float:
 
 def _precision_recall(curve: CurveCounts) -> tuple[FloatArray, FloatArray]:
     if not curve.truth:
-        nothing = np.full(len(THRESHOLDS), NOT_DEFINED)
+        nothing = np.full(len(curve.predicted), NOT_DEFINED)
         return nothing, nothing
     p = np.divide(
-        curve.predicted_hit, curve.predicted, out=np.zeros(len(THRESHOLDS)), where=curve.predicted > 0
+        curve.predicted_hit, curve.predicted, out=np.zeros(len(curve.predicted)), where=curve.predicted > 0
     )  # fmt: skip
     return p, curve.truth_hit / curve.truth

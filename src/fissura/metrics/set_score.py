@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fissura.errors import GeometryError, SettingsError
 from fissura.metrics import scores
+from fissura.metrics.boundary import best_counts, boundary_indices, count_boundaries
 from fissura.metrics.counts import (
     FALSE_ALARM_PX,
     CurveCounts,
@@ -25,6 +26,7 @@ from fissura.metrics.counts import (
     ellipse,
 )
 from fissura.metrics.figures import compute_figures, describe_figures
+from fissura.metrics.instances import InstanceCounts, count_instances
 from fissura.types import BoolMask
 
 
@@ -77,6 +79,9 @@ class SetScore:
         threshold: A pixel is crack where the probability is above this; between 0 and 1.
         tolerance_px: Radius of the dilation tolerance; 2 is our standard.
         centrelines: Also count clDice and clIoU, which thin both masks and cost several times the rest.
+        instances: Also count connected components, for mAP@0.5.
+        boundary_every: Also count by the BSDS protocol at every n-th of the 99 thresholds; 0 for not at all. At all
+            of them an image takes a second.
 
     >>> import numpy as np
     >>> score = SetScore(threshold=0.5)
@@ -95,12 +100,22 @@ class SetScore:
     inside: MatchCounts = field(default_factory=MatchCounts)
     near_centreline: MatchCounts = field(default_factory=MatchCounts)
     images: list[ImageScore] = field(default_factory=list)
+    instances: bool = field(default=False, kw_only=True)
+    boundary_every: int = field(default=0, kw_only=True)
+    components: InstanceCounts = field(default_factory=InstanceCounts.zero, kw_only=True)
+    boundary: CurveCounts = field(default_factory=lambda: CurveCounts.zero(0), kw_only=True)
+    boundary_best: MatchCounts = field(default_factory=MatchCounts, kw_only=True)
+    """Sum of the counts of each image at its own best threshold."""
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold < 1:
             raise SettingsError(f"threshold is {self.threshold:g}; it must be above 0 and below 1, for example 0.5")
         if not 0 <= self.tolerance_px <= 100:
             raise SettingsError(f"tolerance is {self.tolerance_px} px; it must be 0 to 100, and 2 is the standard")
+        if not 0 <= self.boundary_every <= 49:
+            raise SettingsError(f"boundary_every is {self.boundary_every}; it must be 0 (off) or 1 to 49")
+        if self.boundary_every and not len(self.boundary.predicted):
+            self.boundary = CurveCounts.zero(len(boundary_indices(self.boundary_every)))
 
     def add(self, probability: npt.NDArray[np.floating], truth: BoolMask, *, name: str = "") -> ImageScore:
         """Count one image.
@@ -118,6 +133,7 @@ class SetScore:
         curve, curve_near = count_curve(bins, truth), count_curve_near(bins, truth, kernel)
         best, best_threshold = scores.best_f1(curve)
         inside, centrelines = count_centrelines(predicted, truth) if self.centrelines else (None, None)
+        components = count_instances(values, predicted, truth) if self.instances else InstanceCounts.zero()
         image = ImageScore(
             name=name, height=truth.shape[0], width=truth.shape[1],
             pixels=count_pixels(predicted, truth), near=count_near(predicted, truth, kernel),
@@ -130,6 +146,11 @@ class SetScore:
         self.curve_near += curve_near
         self.inside += inside or MatchCounts()
         self.near_centreline += centrelines or MatchCounts()
+        self.components += components
+        if self.boundary_every:
+            boundary = count_boundaries(bins, truth, self.boundary_every)
+            self.boundary += boundary
+            self.boundary_best += best_counts(boundary)
         self.images.append(image)
         return image
 
@@ -140,13 +161,18 @@ class SetScore:
             GeometryError: They were counted differently.
         """
         ours = (self.threshold, self.tolerance_px, self.centrelines)
-        if ours != (other.threshold, other.tolerance_px, other.centrelines):
-            raise GeometryError("only sets counted with the same threshold, tolerance and centrelines add up")
+        same = ours == (other.threshold, other.tolerance_px, other.centrelines)
+        if not same or (self.instances, self.boundary_every) != (other.instances, other.boundary_every):
+            raise GeometryError(
+                "only sets counted with the same threshold, tolerance, centrelines, instances and boundary_every add up"
+            )
         return SetScore(
             *ours, pixels=self.pixels + other.pixels, near=self.near + other.near,
             curve=self.curve + other.curve, curve_near=self.curve_near + other.curve_near,
             inside=self.inside + other.inside, near_centreline=self.near_centreline + other.near_centreline,
-            images=self.images + other.images,
+            images=self.images + other.images, instances=self.instances, boundary_every=self.boundary_every,
+            components=self.components + other.components, boundary=self.boundary + other.boundary,
+            boundary_best=self.boundary_best + other.boundary_best,
         )  # fmt: skip
 
     @property

@@ -5,6 +5,7 @@ Needs the extra ``fissura[train]`` (torch).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from fissura.errors import ModelError
+from fissura.errors import ModelError, OutputError
 from fissura.nets.bisenet_v1 import BiSeNetV1, BiSeNetV1Config
 from fissura.nets.bisenet_v2 import BiSeNetV2, BiSeNetV2Config
 from fissura.nets.deeplab_v3_plus import DeepLabV3Plus, DeepLabV3PlusConfig
 from fissura.nets.enet import ENet, ENetConfig
+from fissura.nets.ga_cfae import Enhanced, build_enhancer
 from fissura.nets.hacnet import HACNet, HACNetConfig
 from fissura.nets.hacnet_v2 import HACNetV2, HACNetV2Config
+from fissura.nets.hacnet_v2_pyramid import HACNetV2Pyramid, HACNetV2PyramidConfig
 from fissura.nets.hacnet_v2_single import HACNetV2Single, HACNetV2SingleConfig
 from fissura.nets.hrnet import HRNet, HRNetConfig
 from fissura.nets.mobilenet_v3 import MobileNetV3, MobileNetV3Config
@@ -36,6 +39,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "enet": lambda **options: ENet(ENetConfig(**options)),
     "hacnet": lambda **options: HACNet(HACNetConfig(**options)),
     "hacnet_v2": lambda **options: HACNetV2(HACNetV2Config(**options)),
+    "hacnet_v2_pyramid": lambda **options: HACNetV2Pyramid(HACNetV2PyramidConfig(**options)),
     "hacnet_v2_single": lambda **options: HACNetV2Single(HACNetV2SingleConfig(**options)),
     "hrnet": lambda **options: HRNet(HRNetConfig(**options)),
     "mobilenet_v3": lambda **options: MobileNetV3(MobileNetV3Config(**options)),
@@ -62,16 +66,43 @@ def build(architecture: str, options: Mapping[str, Any] | None = None) -> nn.Mod
         raise ModelError(f"architecture_options of {architecture}: {error}") from error
 
 
+def build_model(card: ModelCard) -> nn.Module:
+    """What a card describes, with fresh weights: its network, behind its enhancer if it has one.
+
+    The network's own fresh weights do not depend on the enhancer: it is built first.
+
+    Raises:
+        ModelError: Unknown architecture or enhancer, or options they do not take.
+    """
+    network = build(card.architecture, card.architecture_options)
+    if card.enhancer is None:
+        return network
+    return Enhanced(network, build_enhancer(card.enhancer), mean=card.mean, std=card.std)
+
+
 def parameter_count(net: nn.Module) -> int:
     """Number of trainable numbers."""
     return sum(p.numel() for p in net.parameters())
 
 
 def save_weights(path: Path, net: nn.Module, card: ModelCard) -> None:
-    """Write a network's weights as safetensors, with its card in the metadata."""
+    """Write a network's weights as safetensors, with its card in the metadata; replaced in one step.
+
+    Raises:
+        OutputError: The file cannot be written. What was there before stays as it is.
+    """
     state = {name: tensor.detach().contiguous().cpu() for name, tensor in net.state_dict().items()}
-    save_file(state, str(path), metadata=card.to_metadata())
-    path.chmod(0o644)  # safetensors writes for the owner alone, which a package cannot use
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        save_file(state, str(partial), metadata=card.to_metadata())
+        partial.chmod(0o644)  # safetensors writes for the owner alone, which a package cannot use
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except (SafetensorError, OSError) as error:
+        partial.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot write {path}: {reason}; make room or choose another place with --out") from error
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
@@ -98,7 +129,7 @@ def load_weights(path: Path) -> tuple[nn.Module, ModelCard]:
         ModelError: The file cannot be used, or its tensors do not fit its architecture.
     """
     state, card = read_weights(path)
-    net = build(card.architecture, card.architecture_options)
+    net = build_model(card)
     load_state(net, state, source=str(path))
     return net.eval(), card
 

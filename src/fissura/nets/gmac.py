@@ -13,7 +13,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-_COUNTED = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+from fissura.nets.ga_cfae import FrozenFilter
+
+_COUNTED = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear, FrozenFilter)
 
 
 def count_gmac(net: nn.Module, size_hw: tuple[int, int]) -> float:
@@ -29,6 +31,8 @@ def count_gmac(net: nn.Module, size_hw: tuple[int, int]) -> float:
         nonlocal total
         if isinstance(module, nn.Linear):
             total += output.numel() * module.in_features
+        elif isinstance(module, FrozenFilter):
+            total += output.numel() * module.kernel.numel()
         elif isinstance(module, nn.ConvTranspose2d):
             total += inputs[0].numel() * module.out_channels // module.groups * math.prod(module.kernel_size)
         else:

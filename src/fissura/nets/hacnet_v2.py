@@ -54,11 +54,14 @@ class HACNetV2Config:
         variant: See the table at the top of this file.
         width: Channels at full resolution (c); half resolution has twice as many. Even, at least 4.
         slips: Repeat the two slips of the published file. Only ``published`` may.
+        unshuffle: Side of the patch of pixels that ``unshuffled`` moves into channels, 2 to 8: at 4 the body runs at a
+            quarter of the side length, for small boards.
     """
 
     variant: Variant = "unshuffled"
     width: int = 32
     slips: bool = False
+    unshuffle: int = 2
 
     def __post_init__(self) -> None:
         if self.variant not in ("published", "asymmetric", "unshuffled"):
@@ -69,6 +72,10 @@ class HACNetV2Config:
             raise ValueError(f"width is {self.width}; it must be even and at least 4")
         if self.slips and self.variant != "published":
             raise ValueError("slips=True reproduces the published file: use variant='published'")
+        if not 2 <= self.unshuffle <= 8:
+            raise ValueError(f"unshuffle is {self.unshuffle}; it must be from 2 to 8")
+        if self.unshuffle != 2 and self.variant != "unshuffled":
+            raise ValueError("unshuffle says how variant='unshuffled' begins; the other variants have none")
 
 
 def pixel_unshuffle(x: Tensor, r: int) -> Tensor:
@@ -207,7 +214,7 @@ class HACNetV2(nn.Module):
         super().__init__()
         self.config = config = config or HACNetV2Config()
         c = config.width
-        self.unshuffle = 2 if config.variant == "unshuffled" else 1
+        self.unshuffle = config.unshuffle if config.variant == "unshuffled" else 1
         self.size_multiple = 2 * self.unshuffle
         cells = self.unshuffle**2
         lines: tuple[tuple[int, int], tuple[int, int]] = ((1, 5), (5, 1))

@@ -1,7 +1,7 @@
 """Crack masks as labels to be corrected by hand and trained on: COCO, CVAT for images 1.1, LabelMe.
 
 Coordinates are (x, y) in pixels of the picture as it is displayed, the upper left corner of the first pixel at (0, 0).
-Each connected crack is an object; where it had to be cut into several polygons (see `fissura.report.outlines`), COCO
+Each connected crack is an object; where it had to be cut into several polygons (see `fissura.imaging.outlines`), COCO
 holds them in one annotation, and CVAT and LabelMe give them the same group. Pictures without cracks are listed, too:
 a network learns from them as well.
 """
@@ -21,16 +21,19 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
+from fissura.data.labels.coco import describe_polygons
+from fissura.data.labels.cvat import printable
+from fissura.data.labels.labelme import describe_picture
+from fissura.data.labels.sink import LABEL
+from fissura.imaging.outlines import Ring, find_outlines
 from fissura.imaging.write import as_output_error, open_text
-from fissura.report.outlines import Ring, find_outlines
 from fissura.report.records import SurveyFrame, SurveyResult
 from fissura.types import BoolMask
 
-CATEGORY = "crack"
+CATEGORY = LABEL
 LARGEST_PIXELS = 150_000_000
 """Masks with more are left out: no labelling tool opens such pictures; cut the raster into parts first."""
 
-_LABELME_VERSION = "5.4.1"
 _OWN_KEY = "fissura"
 
 
@@ -160,19 +163,8 @@ def _coco(path: Path, result: SurveyResult, images: list[dict[str, Any]]) -> Ite
 
 
 def _annotation(number: int, picture: _Picture, crack: Sequence[Ring]) -> dict[str, Any]:
-    points = np.concatenate(crack)
-    low, high = np.floor(points.min(0)), np.ceil(points.max(0))  # the box around its pixels
-    return {
-        "id": number, "image_id": picture.number, "category_id": 1, "iscrowd": 0,
-        "segmentation": [ring.ravel().tolist() for ring in crack],
-        "bbox": [float(value) for value in (*low, *(high - low))],
-        "area": round(sum(_area(ring) for ring in crack), 2),
-    }  # fmt: skip
-
-
-def _area(ring: Ring) -> float:
-    x, y = (ring - ring[0]).T
-    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+    known = {"id": number, "image_id": picture.number, "category_id": 1, "iscrowd": 0}
+    return known | describe_polygons(crack)
 
 
 @contextmanager
@@ -185,7 +177,7 @@ def _cvat(path: Path) -> Iterator[TextIO]:
 
 def _write_cvat_image(file: TextIO, picture: _Picture) -> None:
     height, width = picture.size_hw
-    name = quoteattr(_printable(picture.name))
+    name = quoteattr(printable(picture.name))
     file.write(f'  <image id="{picture.number - 1}" name={name} width="{width}" height="{height}">\n')
     for group, crack in enumerate(picture.cracks, 1):
         together = f' group_id="{group}"' if len(crack) > 1 else ""
@@ -196,26 +188,12 @@ def _write_cvat_image(file: TextIO, picture: _Picture) -> None:
     file.write("  </image>\n")
 
 
-def _printable(text: str) -> str:
-    """Without the characters that XML and UTF-8 cannot hold."""
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(c for c in text if c in "\t\n\r" or (c >= " " and c not in "\ufffe\uffff"))
-
-
 def _write_labelme(path: Path, picture: _Picture) -> bool:
     """Write the file of one picture; False if it was corrected by hand since, which must not be lost."""
     if _is_corrected(path):
         return False
-    shapes = [
-        {"label": CATEGORY, "points": ring.tolist(), "group_id": group if len(crack) > 1 else None,
-         "shape_type": "polygon", "flags": {}}
-        for group, crack in enumerate(picture.cracks, 1) for ring in crack
-    ]  # fmt: skip
-    record = {
-        "version": _LABELME_VERSION, "flags": {}, "shapes": shapes, "imagePath": _image_path(path, picture),
-        "imageData": None, "imageHeight": picture.size_hw[0], "imageWidth": picture.size_hw[1],
-        _OWN_KEY: {"shapes_sha256": _fingerprint(shapes)},
-    }  # fmt: skip
+    record = describe_picture(picture.cracks, _image_path(path, picture), picture.size_hw)
+    record[_OWN_KEY] = {"shapes_sha256": _fingerprint(record["shapes"])}
     with open_text(path) as file:
         json.dump(record, file)
     return True

@@ -16,6 +16,7 @@ from fissura.measure.model import CrackGraph, Points
 from fissura.measure.rules import RuleSet
 from fissura.measure.widths import WidthReport
 from fissura.measure.windows import measure_widths_by_windows
+from fissura.spec import ConfidenceCurve
 from fissura.survey.flight import LookedFrame
 from fissura.survey.ground import GroundCanvas
 from fissura.survey.placing import FlightPlace
@@ -115,7 +116,7 @@ def chart_bounds(frames: Sequence[SeenFrame]) -> tuple[int, int, int, int] | Non
 
 def measure_ground(
     canvas: GroundCanvas, frames: Sequence[SeenFrame], chart: int, place: FlightPlace, *, origin_rc: tuple[int, int],
-    size_hw: tuple[int, int], threshold: float, rules: RuleSet | None = None,
+    size_hw: tuple[int, int], threshold: float, rules: RuleSet | None = None, confidence: ConfidenceCurve | None = None,
 ) -> MergedGround:  # fmt: skip
     """Trace, measure and classify the cracks of one connected piece of ground.
 
@@ -128,6 +129,7 @@ def measure_ground(
         size_hw: Rows and columns from there.
         threshold: Probability above which a pixel is crack.
         rules: Severities.
+        confidence: The network's, see `MeasureOptions`.
     """
     top, left = origin_rc
 
@@ -144,7 +146,7 @@ def measure_ground(
     graph = trace_cracks_by_tiles(read_window, *size_hw)
     widths = measure_widths_by_windows(graph, read_rgb)
     graph, widths, left_out = without_wide(graph, widths, place.scale)
-    options = MeasureOptions(road_direction_at=_road_directions(frames, origin_rc), rules=rules)
+    options = MeasureOptions(road_direction_at=_road_directions(frames, origin_rc), rules=rules, confidence=confidence)
     found = _with_resampling(measure_graph(graph, scale=place.scale, options=options, widths=widths))
     return MergedGround(chart, origin_rc, found, _nearest(found, frames, origin_rc), place, left_out)
 

@@ -22,6 +22,7 @@ from fissura.imaging.read import read_image
 from fissura.measure.model import Crack
 from fissura.measure.rules import RuleSet
 from fissura.report.records import SurveyCrack
+from fissura.spec import ConfidenceCurve
 from fissura.survey.adjustment import AdjustedPhotos, adjust_photos
 from fissura.survey.backdrop import Backdrop
 from fissura.survey.flight import LEAST_SHARPNESS
@@ -166,7 +167,8 @@ def _overlapping(shapes: Sequence[shapely.Geometry]) -> list[list[int]]:
 
 def measure_part(
     flight: PhotoFlight, part: Sequence[int], folder: RunFolder, name: str, *, threshold: float, rules: RuleSet | None,
-    model: str, route: Route | None = None, progress: Callable[[str], None] | None = None,
+    model: str, route: Route | None = None, confidence: ConfidenceCurve | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> GroundRecord:  # fmt: skip
     """Measure one connected piece of ground, draw its mosaic and the pictures of its worst cracks.
 
@@ -179,6 +181,7 @@ def measure_part(
         rules: Severities.
         model: Name and version of the network.
         route: Gives the road's direction to photos in which none was found.
+        confidence: The network's, see `fissura.measure.MeasureOptions`.
         progress: Told the name of each photo that was put in.
     """
     start = time.perf_counter()
@@ -190,7 +193,7 @@ def measure_part(
         _put(flight, i, folder, canvas, backdrop)
         if progress is not None:
             progress(flight.photos[i].look.source)
-    merged = _measure(flight, part, canvas, threshold, rules, route)
+    merged = _measure(flight, part, canvas, threshold, rules, route, confidence)
     best = _best_photos(flight, part, merged)
     record = record_ground(
         merged, lambda crack, index: _sighting(flight, best[crack.id], merged, crack), area_source=name, model=model
@@ -280,7 +283,7 @@ def _put(flight: PhotoFlight, i: int, folder: RunFolder, canvas: GroundCanvas, b
 
 def _measure(
     flight: PhotoFlight, part: Sequence[int], canvas: GroundCanvas, threshold: float, rules: RuleSet | None,
-    route: Route | None,
+    route: Route | None, confidence: ConfidenceCurve | None,
 ) -> MergedGround:  # fmt: skip
     frames = [SeenFrame(flight.pose(i), flight.lens(i), _direction_deg(flight, i, route)) for i in part]
     bounds = canvas.bounds_rc or chart_bounds(frames)
@@ -299,7 +302,7 @@ def _measure(
     place = FlightPlace(scale, placement, tuple(notes))
     return measure_ground(
         canvas, frames, 0, place, origin_rc=(top, left), size_hw=(bottom - top, right - left), threshold=threshold,
-        rules=rules,
+        rules=rules, confidence=confidence,
     )  # fmt: skip
 
 

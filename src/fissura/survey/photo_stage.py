@@ -287,7 +287,8 @@ class PhotoStage:
         with ProgressLine("measure", len(part), quiet=self.request.quiet, unit="photos") as line:
             record = measure_part(
                 flight, part, self.folder, name, threshold=self.threshold, rules=self.rules, model=self.model,
-                route=self.route, progress=line.advance,
+                route=self.route, confidence=self.segmenters[0].card.confidence if self.segmenters else None,
+                progress=line.advance,
             )  # fmt: skip
         plain = record.to_plain()
         self.folder.commit(path, [stamp, _poses_stamp(flight, part)], plain)

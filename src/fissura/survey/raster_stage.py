@@ -129,7 +129,7 @@ def survey_raster(
         prepare_work_folder(work_folder, _stamp(path, raster, segmenter, network_scale, roi))
         network = NetworkRows(raster, segmenter, work_folder, network_scale, region)
         layers = RasterLayers(raster, files, work_folder, region)
-        run = _Run(path, raster, network, layers, segmenter.threshold, progress)
+        run = _Run(path, raster, network, layers, segmenter, progress)
         require_space(work_folder, _BYTES_PER_PX * raster.height * raster.width, f"surveying {path.name}")
         with run.timed("network"):
             network.run(run.add)
@@ -153,10 +153,11 @@ class _Run:
     """One call: its parts, its clock and how far it is."""
 
     def __init__(
-        self, path: Path, raster: RasterWindows, network: NetworkRows, layers: RasterLayers, threshold: float,
+        self, path: Path, raster: RasterWindows, network: NetworkRows, layers: RasterLayers, segmenter: Segmenter,
         progress: Progress | None,
     ) -> None:  # fmt: skip
-        self.path, self.raster, self.network, self.layers, self.threshold = path, raster, network, layers, threshold
+        self.path, self.raster, self.network, self.layers = path, raster, network, layers
+        self.threshold, self.confidence = segmenter.threshold, segmenter.card.confidence
         self.seconds: dict[str, float] = {}
         self.notes: list[str] = list(raster.notes)
         self._progress, self._done = progress, 0.0
@@ -195,7 +196,9 @@ class _Run:
         finding = find_ground_scale(self.path, gsd_mm=gsd_mm)
         placement, place_reason = self._locate()
         with self.layers.open_grey(self.network.read, 255.0 * self.threshold, self.part("layers")) as read_grey:
-            options = MeasureOptions(road_direction_at=road_direction_at, rules=rules)
+            options = MeasureOptions(
+                road_direction_at=road_direction_at, rules=rules, confidence=self.confidence
+            )
             found = self._measure(read_grey, finding.scale, options)
             overlay = RasterOverlay(found, widths)
             with self.part("draw") as told:

@@ -232,7 +232,7 @@ def _measure(run: VideoRun, result: FlightResult) -> list[MergedGround]:
         )  # fmt: skip
         grounds.append(measure_ground(
             run.canvas, frames, chart, place, origin_rc=(top, left), size_hw=(bottom - top, right - left),
-            threshold=run.segmenter.threshold, rules=run.rules,
+            threshold=run.segmenter.threshold, rules=run.rules, confidence=run.segmenter.card.confidence,
         ))  # fmt: skip
         run.notes.extend(place.notes)
     return grounds

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fissura.errors import SettingsError
 
@@ -18,7 +19,9 @@ class SetConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: str
-    """Relative to `TrainConfig.data_root`."""
+    """Relative to `TrainConfig.data_root`, or to `root` where that is given."""
+    root: str | None = None
+    """Another place than `TrainConfig.data_root`, written like it: for generated sets."""
     weight: float = Field(default=1.0, gt=0)
     """Share of the crops, relative to the other sets."""
     scale: tuple[float, float] = (0.6, 1.6)
@@ -29,6 +32,10 @@ class SetConfig(BaseModel):
     sets without a validation folder of their own."""
     terms: str = "unstated"
     source: str = ""
+
+    def path(self, data_root: Path) -> Path:
+        """Where the set lies."""
+        return Path(self.root or data_root) / self.folder
 
 
 class LossConfig(BaseModel):
@@ -43,6 +50,74 @@ class LossConfig(BaseModel):
     """Of the false alarms on crack-free crops; see `fissura.train.losses.quiet_loss`."""
 
 
+class DistillConfig(BaseModel):
+    """A larger network that a small one learns from, beside the masks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    """The name of a shipped model or a .safetensors file."""
+    weight: float = Field(default=1.0, gt=0)
+    """Of the cross-entropy between the network's maps and the teacher's probabilities."""
+
+
+class EncoderConfig(BaseModel):
+    """Weights of the user's that the network's encoder starts from; see `fissura.nets.pretrained`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    """``.safetensors``, ``.pth``, ``.pt`` or ``.bin``; written like `TrainConfig.data_root`."""
+    terms: str = "unstated"
+    """Under which these weights may be used: they hold for what is trained from them."""
+    source: str = ""
+
+
+LEARNT_ENHANCERS = ("eem", "eem_lite")
+"""Enhancers with a map that is trained; the others are controls."""
+
+
+class EnhancerConfig(BaseModel):
+    """What stands in front of the network; see `fissura.nets.ga_cfae`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["eem", "eem_lite", "darkening", "identity"]
+    form: Literal["corrected", "published"] = "corrected"
+    kernel: Literal[3, 5] = 5
+    alpha: float = Field(default=0.5, gt=0, le=1)
+    learn_alpha: bool = True
+
+
+class AdversarialConfig(BaseModel):
+    """Adversarial training of the enhancer's map (`fissura.train.adversarial`); defaults as published."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Literal["joint", "two_step"] = "joint"
+    """``joint``: enhancer and network together, the enhancer also by the network's loss. ``two_step``: the enhancer
+    alone for `enhancer_steps` of the run's steps, then the network behind the frozen enhancer for the rest."""
+    enhancer_steps: int = Field(default=1000, ge=1)
+    """Only used by ``two_step``."""
+    adversarial: float = Field(default=0.1, ge=0)
+    content: float = Field(default=10.0, ge=0)
+    structure: float = Field(default=2.0, ge=0)
+    """Of the next two together."""
+    edge: float = Field(default=0.8, ge=0)
+    continuity: float = Field(default=0.2, ge=0)
+    balanced: bool = False
+    """Content counts crack and background alike, not pixel by pixel; see `adversarial_losses.content_loss`."""
+    reach_px: int = Field(default=20, ge=2)
+    """Longest gap that continuity sees."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """Of the enhancer, by Adam; rises and falls with the network's."""
+    discriminator_learning_rate: float = Field(default=2e-4, gt=0)
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Of Adam, for enhancer and discriminator."""
+    discriminator_width: int = Field(default=64, ge=4)
+    """Channels of its first layer. At 64 it costs several times the network's own work; see docs/NETWORKS.md."""
+
+
 class TrainConfig(BaseModel):
     """A training run. Unknown keys are errors, so that a typo is not a silent default."""
 
@@ -55,6 +130,16 @@ class TrainConfig(BaseModel):
     architecture_options: dict[str, Any] = Field(default_factory=lambda: {"variant": "unshuffled", "width": 32})
     init: str | None = None
     """None for fresh weights; the name of a shipped model or a .safetensors file to fine-tune."""
+    encoder: EncoderConfig | None = None
+    """Or only the encoder, from a file of yours: ``encoder: resnet18.pth``, or ``file``, ``terms`` and ``source``."""
+    enhancer: EnhancerConfig | None = None
+    """An enhancer in front of the network, for example ``enhancer: {name: eem}``."""
+    adversarial: AdversarialConfig | None = None
+    """Adversarial training of the enhancer; ``adversarial: {}`` is the published recipe. None: the enhancer is trained
+    by the network's loss alone."""
+
+    freeze: tuple[str, ...] = ()
+    """Parts of the network, by attribute, that stay as `init` brings them: ``[body]`` of a ``hacnet_v2_pyramid``."""
 
     keep_init: float = Field(default=0.0, ge=0, lt=1)
     """Share of the initial weights in the result, which is then a mean of both (a model soup): what fine-tuning
@@ -83,14 +168,61 @@ class TrainConfig(BaseModel):
     """The last share of the steps over which the rate falls to zero; before it, it is constant."""
     ema: float = Field(default=0.999, ge=0, lt=1)
     loss: LossConfig = LossConfig()
+    distill: DistillConfig | None = None
     precision: Literal["bf16", "fp32"] = "bf16"
     compile: bool = False
     accelerator: Literal["cpu", "gpu", "auto"] = "auto"
+    devices: int = Field(default=1, ge=1)
+    """Processes on each machine, each with its own device, or its own copy of the network on a CPU. The batch is that
+    of all together, and the samples are the same for any number."""
+    num_nodes: int = Field(default=1, ge=1)
+    """Machines; start the same command on each, as Lightning's documentation describes for its cluster."""
+    strategy: str = "auto"
+    """One of Lightning's, for several processes: ``ddp``. A network some of whose parameters get no gradient needs
+    ``ddp_find_unused_parameters_true``."""
     workers: int = Field(default=1, ge=0)
     checkpoint_every: int = Field(default=250, ge=1)
     validate_every: int = Field(default=1000, ge=1)
     seed: int = 0
     limits: tuple[str, ...] = ()
+
+    @field_validator("encoder", mode="before")
+    @classmethod
+    def _encoder_by_its_file(cls, value: Any) -> Any:
+        return {"file": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> TrainConfig:
+        if self.encoder is not None and self.init is not None:
+            raise ValueError("init and encoder are both given; init fills the whole network, encoder a part: keep one")
+        if self.devices * self.num_nodes > 1:
+            self._check_processes()
+        if self.adversarial is None:
+            return self
+        learnt = " or ".join(LEARNT_ENHANCERS)
+        if self.enhancer is None:
+            raise ValueError(f"adversarial trains an enhancer, and there is none; add 'enhancer: {{name: {learnt}}}'")
+        if self.enhancer.name not in LEARNT_ENHANCERS:
+            raise ValueError(f"adversarial: nothing in '{self.enhancer.name}' can be trained; it needs {learnt}")
+        if self.enhancer.form == "published":
+            raise ValueError("adversarial: the published form has no map to train; use 'form: corrected'")
+        if self.adversarial.mode == "two_step" and self.adversarial.enhancer_steps >= self.steps:
+            raise ValueError(
+                f"adversarial: enhancer_steps is {self.adversarial.enhancer_steps} and leaves none of the {self.steps} "
+                "steps for the network; give fewer"
+            )
+        return self
+
+    def _check_processes(self) -> None:
+        count = self.devices * self.num_nodes
+        if self.batch % count:
+            raise ValueError(f"batch is {self.batch} and cannot be shared by {count} processes; make it a multiple")
+        if not (self.strategy == "auto" or self.strategy.startswith("ddp")) or self.strategy.endswith(
+            ("spawn", "fork", "notebook")
+        ):
+            raise ValueError(f"strategy is '{self.strategy}'; for several processes give 'ddp'")
+        if self.adversarial is not None:
+            raise ValueError("adversarial training runs in one process: leave out devices and num_nodes")
 
 
 def read_config(path: Path) -> TrainConfig:
@@ -99,6 +231,11 @@ def read_config(path: Path) -> TrainConfig:
     Raises:
         SettingsError: The file is missing, no YAML, or a key is unknown or out of range (named).
     """
+    return make_config(read_yaml(path), path)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Keys and values of a YAML file. Raises SettingsError."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -107,12 +244,37 @@ def read_config(path: Path) -> TrainConfig:
         raise SettingsError(f"{path} is no YAML: {error}") from error
     if not isinstance(raw, dict):
         raise SettingsError(f"{path} must hold keys and values, for example 'name: mine'; see runs/ for examples")
+    return raw
+
+
+def make_config(raw: Mapping[str, Any], path: Path) -> TrainConfig:
+    """Check the keys of a config.
+
+    Args:
+        raw: Keys and values.
+        path: The file they are from: for messages, and relative folders start where it lies.
+    Raises:
+        SettingsError: A key is unknown or out of range (named).
+    """
     try:
         config = TrainConfig.model_validate(raw)
     except ValidationError as error:
-        lines = [f"  {'.'.join(str(p) for p in e['loc'])}: {e['msg']} (got {e['input']!r:.60})" for e in error.errors()]
+        lines = [_explain(e["loc"], e["msg"], e["input"]) for e in error.errors()]
         raise SettingsError(f"{path}:\n" + "\n".join(lines)) from error
-    return config.model_copy(update={"data_root": str(_resolve(config.data_root, path))})
+    sets = tuple(
+        s if s.root is None else s.model_copy(update={"root": str(_resolve(s.root, path))}) for s in config.train
+    )
+    changes: dict[str, Any] = {"data_root": str(_resolve(config.data_root, path)), "train": sets}
+    if config.encoder is not None:
+        changes["encoder"] = config.encoder.model_copy(update={"file": str(_resolve(config.encoder.file, path))})
+    return config.model_copy(update=changes)
+
+
+def _explain(where: tuple[int | str, ...], message: str, value: Any) -> str:
+    message = message.removeprefix("Value error, ")
+    if not where:  # keys that do not go together; the value is then the whole file
+        return f"  {message}"
+    return f"  {'.'.join(str(part) for part in where)}: {message} (got {value!r:.60})"
 
 
 def _resolve(text: str, config_path: Path) -> Path:
@@ -120,7 +282,7 @@ def _resolve(text: str, config_path: Path) -> Path:
     if "$" in expanded:
         name = expanded.split("$", 1)[1].split("/", 1)[0].strip("{}")
         raise SettingsError(
-            f"data_root names the environment variable {name}, which is not set; "
+            f"a path names the environment variable {name}, which is not set; "
             f"for example: export {name}=/path/to/data"
         )
     return (config_path.parent / expanded).resolve()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from skimage.morphology import skeletonize
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from fissura.data.pairs import Pair, find_pairs, read_mask, spread
 from fissura.errors import DataError
@@ -39,7 +39,7 @@ def read_training_set(config: SetConfig, data_root: Path) -> LoadedSet:
         DataError: A file cannot be read, or sizes differ; the file is named.
     """
     images, masks = [], []
-    for pair in split_held_back(find_pairs(data_root / config.folder), config)[0]:
+    for pair in split_held_back(find_pairs(config.path(data_root)), config)[0]:
         image = read_rgb(pair.image)
         mask = read_mask(pair.mask, size_hw=image.shape[:2])
         if config.dilate:
@@ -106,20 +106,6 @@ class CropDataset(Dataset[dict[str, Tensor]]):
             "truth": torch.from_numpy(truth.astype(np.uint8)[None]),
             "tube": torch.from_numpy((tube * truth)[None]),
         }
-
-
-class ResumableSampler(Sampler[int]):
-    """Indices in order, starting anywhere: the order is already random inside the samples."""
-
-    def __init__(self, length: int, start: int = 0) -> None:
-        self.length, self.start = length, start
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.start, self.length))
-
-    def __len__(self) -> int:
-        """All of them: Lightning counts what was done before the start as fetched."""
-        return self.length
 
 
 def to_float(batch: dict[str, Tensor]) -> dict[str, Any]:

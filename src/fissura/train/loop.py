@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -16,22 +17,31 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch.utils.data import DataLoader
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch import nn
 
-from fissura.errors import DataError, ModelError, OutputError, SettingsError
+from fissura.errors import DataError, FissuraError, ModelError, OutputError, SettingsError
 from fissura.infer.store import find_model
-from fissura.nets import build, load_state, parameter_count, read_weights, save_weights
+from fissura.nets import build, build_model, load_state, parameter_count, read_weights, save_weights
+from fissura.nets.ga_cfae import body_of
+from fissura.nets.hacnet_v2_pyramid import HACNetV2Pyramid
+from fissura.nets.pretrained import load_encoder
 from fissura.nets.widen import widen_state
 from fissura.spec import ModelCard, TrainingSet
-from fissura.train.config import TrainConfig
-from fissura.train.dataset import CropDataset, LoadedSet, ResumableSampler, read_training_set
+from fissura.train.checkpoints import SafeCheckpointIO, find_checkpoint
+from fissura.train.config import SetConfig, TrainConfig
+from fissura.train.dataset import CropDataset, LoadedSet, read_training_set
 from fissura.train.module import CrackModule
+from fissura.train.teacher import Teacher
+from fissura.train.together import Crops, share_statistics
 from fissura.train.validate import Validation
 
 Say = Callable[[str], None]
 
 
-def train(config: TrainConfig, out: Path, *, say: Say = print, quiet: bool = False) -> Path:
+def train(
+    config: TrainConfig, out: Path, *, say: Say = print, quiet: bool = False, sets: Sequence[LoadedSet] | None = None
+) -> Path:
     """Run or resume a training.
 
     Args:
@@ -40,42 +50,62 @@ def train(config: TrainConfig, out: Path, *, say: Say = print, quiet: bool = Fal
             If it holds a checkpoint of the same config, the run goes on exactly where it stopped.
         say: Called with lines for people.
         quiet: No progress bar.
+        sets: The training sets from `read_sets`, for callers that train several networks on the same ones; read
+            here if left out.
     Returns:
         The safetensors file with the averaged weights and the model card.
     Raises:
         DataError: A training set cannot be used. SettingsError: ``out`` belongs to another config.
+        ModelError: Weights to start from do not fit, or the run's checkpoints are damaged.
+        OutputError: There is no room for a checkpoint or the weights; the last whole checkpoint stays.
     """
     for noisy in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    resume = _claim_folder(config, out)
-    sets = _read_sets(config, say)
+    if rank_zero_only.rank:  # another of several processes; the first one speaks and writes
+        say = _say_nothing
+    else:
+        _claim_folder(config, out)
+    found = find_checkpoint(out / "checkpoints", say)
+    resume = str(found[0]) if found else None
+    if config.encoder is not None and resume is None:  # before any data are read
+        load_encoder(build(config.architecture, config.architecture_options), Path(config.encoder.file))
+    sets = read_sets(config, say) if sets is None else sets
     card = make_card(config, sets)
     torch.manual_seed(config.seed)
-    module = CrackModule(config, card)
+    teacher = Teacher(_find_init(config.distill.model), compiled=config.compile) if config.distill else None
+    if teacher is not None:
+        card = card.model_copy(update={"trained_on": f"{card.trained_on}; learnt from {teacher.card.name}"})
+    module = CrackModule(config, card, teacher)
     if config.init:
         first, origin = read_weights(_find_init(config.init))
         first = _fitted(first, origin, module)
         card = card.model_copy(update={"trained_on": f"{card.trained_on}; before: {origin.name}, {origin.trained_on}"})
         module.card = card
         if resume is None:
-            load_state(module.net, first, source=config.init)
-            load_state(module.averaged.module, first, source=config.init)
+            for net in (module.net, module.averaged.module):
+                load_state(_counterpart(net, origin), first, source=config.init)
             say(f"starting from {origin.name} {origin.version}")
-    start = 0
+    if config.encoder is not None and resume is None:
+        for net in (module.averaged.module, module.net):
+            report = load_encoder(body_of(net), Path(config.encoder.file))
+        say(f"encoder from {config.encoder.file}: {report.summary()}")
+    start = found[1] if found else 0
     if resume is not None:
-        start = int(torch.load(resume, map_location="cpu", weights_only=False)["global_step"])
         say(f"resuming at step {start} of {config.steps}")
-    loader = DataLoader(
-        CropDataset(sets, config),
-        batch_size=config.batch,
-        sampler=ResumableSampler(config.steps * config.batch, start * config.batch),
-        num_workers=config.workers,
-        persistent_workers=config.workers > 0,
-    )
+    if config.devices * config.num_nodes > 1:
+        share_statistics(module.net)
+    crops = Crops(CropDataset(sets, config), config, start)
     trainer = _make_trainer(config, out, say, quiet=quiet)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
-        trainer.fit(module, loader, ckpt_path=resume, weights_only=False)
+        try:
+            trainer.fit(module, datamodule=crops, ckpt_path=resume, weights_only=False)
+        except OSError as error:
+            if isinstance(error, FissuraError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise OutputError(
+                f"the disk of {out} is full; the last checkpoint is whole: make room and run the same command again"
+            ) from error
     if trainer.interrupted:
         raise KeyboardInterrupt
     if trainer.global_step < config.steps:
@@ -84,16 +114,17 @@ def train(config: TrainConfig, out: Path, *, say: Say = print, quiet: bool = Fal
         )
     if config.keep_init and config.init:
         first, origin = read_weights(_find_init(config.init))
-        _mix(module, _fitted(first, origin, module), config.keep_init)
+        _mix(_counterpart(module.averaged.module, origin), _fitted(first, origin, module), config.keep_init)
         card = card.model_copy(update={"trained_on": f"{card.trained_on}; {config.keep_init:g} of those weights kept"})
     path = out / f"{config.name}.safetensors"
-    save_weights(path, module.averaged.module, card)
+    if trainer.is_global_zero:
+        save_weights(path, module.averaged.module, card)
     say(f"trained {trainer.global_step} steps; weights with model card: {path}")
     return path
 
 
-def _claim_folder(config: TrainConfig, out: Path) -> str | None:
-    """Check that the folder is ours (or empty) and return the checkpoint to go on from."""
+def _claim_folder(config: TrainConfig, out: Path) -> None:
+    """Check that the folder is ours (or empty) and write down the config."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         record = out / "config.json"
@@ -101,8 +132,11 @@ def _claim_folder(config: TrainConfig, out: Path) -> str | None:
         if record.exists():
             # The number of steps may grow: a plateau checkpoint fits any later total.
             old, new = (json.loads(t) for t in (record.read_text(encoding="utf-8"), text))
-            changed = sorted(k for k in new if k not in RESUMABLE_KEYS and old.get(k) != new[k])
-            if changed:
+            # A run of an older fissura has no word on what came later, and so had its default.
+            plain = json.loads(TrainConfig(name="any", train=(SetConfig(folder="any"),)).model_dump_json())
+            changed = sorted(k for k in new if k not in RESUMABLE_KEYS and old.get(k, plain[k]) != new[k])
+            # Without a checkpoint there is nothing to lose, for example after a typo in the config.
+            if changed and (any(out.glob("checkpoints/*.ckpt")) or any(out.glob("*.safetensors"))):
                 raise SettingsError(
                     f"{out} holds a run with other settings ({', '.join(changed)} differ); "
                     "choose another folder with --out, or remove this one to start over"
@@ -110,18 +144,21 @@ def _claim_folder(config: TrainConfig, out: Path) -> str | None:
         record.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write to {out}: {error.strerror}; choose another folder with --out") from error
-    last = out / "checkpoints" / "last.ckpt"
-    return str(last) if last.exists() else None
+
+
+def _say_nothing(line: str) -> None:
+    """For the other ones of several processes."""
 
 
 RESUMABLE_KEYS = frozenset(
     {"steps", "workers", "checkpoint_every", "validate_every", "compile", "accelerator", "data_root", "limits",
-     "description", "version", "validation_limit"}
+     "description", "version", "validation_limit", "devices", "num_nodes", "strategy"}
 )  # fmt: skip
 """Keys that may differ between a run and its continuation."""
 
 
-def _read_sets(config: TrainConfig, say: Say) -> list[LoadedSet]:
+def read_sets(config: TrainConfig, say: Say = print) -> list[LoadedSet]:
+    """All training sets of a config, decoded. Raises DataError."""
     sets = []
     for entry in config.train:
         loaded = read_training_set(entry, Path(config.data_root))
@@ -133,7 +170,6 @@ def _read_sets(config: TrainConfig, say: Say) -> list[LoadedSet]:
 
 def make_card(config: TrainConfig, sets: Sequence[LoadedSet]) -> ModelCard:
     """The card of a network that is trained by this config."""
-    net = build(config.architecture, config.architecture_options)
     # A folder may be listed twice, with different magnifications.
     named = {
         s.config.folder: TrainingSet(
@@ -142,21 +178,27 @@ def make_card(config: TrainConfig, sets: Sequence[LoadedSet]) -> ModelCard:
         for s in sets
     }
     used = tuple(named.values())
-    return ModelCard(
+    terms = [s.terms for s in used] + ([config.encoder.terms] if config.encoder else [])
+    before = f"; encoder from {Path(config.encoder.file).name}, {config.encoder.terms}" if config.encoder else ""
+    enhancer = f" behind {config.enhancer.name}" if config.enhancer else ""
+    card = ModelCard(
         name=config.name,
         version=config.version,
-        description=config.description or f"{config.architecture} trained on {len(used)} sets",
+        description=config.description or f"{config.architecture}{enhancer} trained on {len(used)} sets",
         architecture=config.architecture,
         architecture_options=config.architecture_options,
-        parameters=parameter_count(net),
+        enhancer=config.enhancer.model_dump() if config.enhancer else None,
+        parameters=1,
         tile=config.tile,
         overlap=config.overlap,
         training_sets=used,
-        strictest_terms=strictest_terms([s.terms for s in used]),
+        strictest_terms=strictest_terms(terms),
         trained_on=f"{date.today().isoformat()}, {platform.machine()}, torch {torch.__version__}, "
-        f"{config.steps} steps of {config.batch} crops",
+        f"{config.steps} steps of {config.batch} crops{before}",
         limits=config.limits,
     )
+    with torch.device("meta"):
+        return card.model_copy(update={"parameters": parameter_count(build_model(card))})
 
 
 TERMS_BY_STRICTNESS = ("non-commercial research", "research", "unstated", "GPL-3.0", "MIT", "BSD-2-Clause", "CC0-1.0")
@@ -181,19 +223,25 @@ def _find_init(init: str) -> Path:
     return path
 
 
+def _counterpart(net: nn.Module, origin: ModelCard) -> nn.Module:
+    """The part of a network that weights are for: no enhancer, and of a pyramid the body, if they are plain."""
+    part = net if origin.enhancer is not None else body_of(net)
+    return part.body if isinstance(part, HACNetV2Pyramid) and origin.architecture == "hacnet_v2" else part
+
+
 def _fitted(state: dict[str, torch.Tensor], origin: ModelCard, module: CrackModule) -> dict[str, torch.Tensor]:
     """The weights to start from, widened where the new network is wider than the old one."""
     widths = [card.architecture_options.get("width", 0) for card in (origin, module.card)]
     if origin.architecture != module.card.architecture or widths[0] >= widths[1]:
         return state
-    return widen_state(state, module.net, base=(widths[0], widths[1]))
+    return widen_state(state, _counterpart(module.net, origin), base=(widths[0], widths[1]))
 
 
-def _mix(module: CrackModule, first: Mapping[str, torch.Tensor], share: float) -> None:
+def _mix(net: nn.Module, first: Mapping[str, torch.Tensor], share: float) -> None:
     """Replace the averaged weights by a mean with others of the same network, statistics of BN included."""
-    state = module.averaged.module.state_dict()
+    state = net.state_dict()
     mixed = {k: v.lerp(first[k].to(v), share) if v.is_floating_point() else v for k, v in state.items()}
-    module.averaged.module.load_state_dict(mixed)
+    net.load_state_dict(mixed)
 
 
 def _make_trainer(config: TrainConfig, out: Path, say: Say, *, quiet: bool) -> L.Trainer:
@@ -206,10 +254,11 @@ def _make_trainer(config: TrainConfig, out: Path, say: Say, *, quiet: bool) -> L
     if not quiet:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     return L.Trainer(
-        accelerator=config.accelerator, devices=1, max_steps=config.steps, max_epochs=-1,
+        accelerator=config.accelerator, devices=config.devices, num_nodes=config.num_nodes, strategy=config.strategy,
+        use_distributed_sampler=False, max_steps=config.steps, max_epochs=-1,
         precision="bf16-mixed" if config.precision == "bf16" else "32-true",
         logger=TensorBoardLogger(str(out), name="tensorboard", version=""), log_every_n_steps=25,
-        callbacks=callbacks, enable_checkpointing=True, enable_progress_bar=not quiet,
+        callbacks=callbacks, plugins=[SafeCheckpointIO()], enable_checkpointing=True, enable_progress_bar=not quiet,
         enable_model_summary=False, num_sanity_val_steps=0, gradient_clip_val=1.0,
     )  # fmt: skip
 
@@ -222,7 +271,7 @@ class _PlainProgress(Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         step = trainer.global_step
-        if self.quiet and step % 100 == 0:
+        if self.quiet and step % 100 == 0 and trainer.is_global_zero:
             terms = {k.removeprefix("train/"): float(v) for k, v in trainer.callback_metrics.items()}
             print(f"step {step}/{trainer.max_steps} " + " ".join(f"{k} {v:.4f}" for k, v in terms.items()), flush=True)
 

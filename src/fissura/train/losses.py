@@ -52,6 +52,14 @@ def quiet_loss(probability: Tensor, truth: Tensor) -> Tensor:
     return probability[empty].flatten(1).topk(min(QUIET_PIXELS, truth[0].numel()), dim=1).values.mean()
 
 
+def distill_loss(logits: list[Tensor], teacher: Tensor) -> Tensor:
+    """Cross-entropy of every depth's map with a teacher's probabilities, mean; all of shape (B, 1, H, W).
+
+    Where a label is loose or a crack left out, the teacher's doubt is the better lesson (Hinton et al. 2015).
+    """
+    return torch.stack([F.binary_cross_entropy_with_logits(o.float(), teacher) for o in logits]).mean()
+
+
 def crack_loss(logits: list[Tensor], truth: Tensor, tube: Tensor, weights: LossWeights) -> dict[str, Tensor]:
     """Terms and total, the depths weighted equally.
 

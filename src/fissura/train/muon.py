@@ -52,6 +52,8 @@ class Muon(torch.optim.Optimizer):
         momentum: Of the orthogonalised momentum (Nesterov).
         betas: Of AdamW.
         weight_decay: Decoupled.
+
+    A group with ``"matrices": False`` goes through AdamW with all its parameters.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Muon(torch.optim.Optimizer):
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                if p.ndim > 1:
+                if p.ndim > 1 and group.get("matrices", True):
                     shapes[p.flatten(1).shape].append(p)
                 else:
                     self._adam(p, group)

@@ -49,12 +49,12 @@ class Validation(Callback):
         }
         for entry in config.train:
             if entry.hold_back:
-                held = split_held_back(find_pairs(Path(config.data_root) / entry.folder), entry)[1]
+                held = split_held_back(find_pairs(entry.path(Path(config.data_root))), entry)[1]
                 self._sets[f"{entry.folder} (held back)"] = spread(held, config.validation_limit)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         step = trainer.global_step
-        if not self._sets or (step % self._every and step != trainer.max_steps):
+        if not self._sets or not trainer.is_global_zero or (step % self._every and step != trainer.max_steps):
             return
         assert isinstance(module, CrackModule)
         module.averaged.eval()

@@ -1,0 +1,147 @@
+"""Rows of a comparison: every cell's figures with intervals, and its differences from the cell without enhancer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fissura.compare.bootstrap import Estimate, draw_sets, estimate
+from fissura.compare.counts import ImageCounts
+from fissura.compare.figures import compute
+from fissura.compare.grid import NONE, Cell
+from fissura.compare.store import FINISHED, CellRecord, Store
+from fissura.types import FloatArray
+
+ALL_SEEDS = "mean"
+"""In place of a seed: the mean over the finished seeds of a network and an enhancer."""
+DECISIVE = "F1@2px"
+UNDERTRAINED = "undertrained"
+NO_NONE = "no finished cell 'none'"
+
+Values = dict[str, FloatArray]
+"""Each figure of a test and of every set drawn from it, shape (1 + resamples,)."""
+
+
+@dataclass(frozen=True)
+class TestRow:
+    """A cell on one test."""
+
+    __test__ = False  # pytest would take it for a test
+
+    images: int
+    figures: Mapping[str, Estimate]
+    differences: Mapping[str, Estimate]
+    """From the cell without enhancer; empty for that cell itself, and where it is not there."""
+    left_out: Mapping[str, str]
+    """Images that could not be read, by stem, with the reason."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell, or the mean over its seeds.
+
+    Attributes:
+        network: Its name in the grid.
+        enhancer: Its name in the grid.
+        seed: The seed, or `ALL_SEEDS`.
+        record: Whether it is finished, failed or not run.
+        label: `UNDERTRAINED` or `NO_NONE`, which support no conclusion, or nothing.
+        tests: By name; empty unless finished.
+    """
+
+    network: str
+    enhancer: str
+    seed: str
+    record: CellRecord
+    label: str
+    tests: Mapping[str, TestRow]
+
+    @property
+    def combination(self) -> str:
+        """What its size and speed depend on."""
+        return f"{self.network}+{self.enhancer}"
+
+
+def make_rows(store: Store, cells: Sequence[Cell]) -> list[Row]:
+    """All rows, network by network, enhancer by enhancer; cells that are not finished have a row without figures."""
+    records = {cell: store.record(cell) for cell in cells}
+    values = _Values(store, [cell for cell in cells if records[cell].status == FINISHED])
+    rows = []
+    for combination in dict.fromkeys((cell.network, cell.enhancer) for cell in _by_network(cells)):
+        members = [cell for cell in cells if (cell.network, cell.enhancer) == combination]
+        rows += [_row(store, [cell], str(cell.seed), records[cell], values) for cell in members]
+        done = [cell for cell in members if records[cell].status == FINISHED]
+        if len(done) > 1:
+            rows.append(_row(store, done, ALL_SEEDS, records[done[0]], values))
+    return rows
+
+
+class _Values:
+    """Figures of every finished cell on every test, over the images that all of them could read."""
+
+    def __init__(self, store: Store, finished: Sequence[Cell]) -> None:
+        self.images: dict[str, list[str]] = {}
+        self.left_out: dict[tuple[str, str], dict[str, str]] = {}
+        self._values: dict[tuple[str, str], Values] = {}
+        self.finished = {cell.name for cell in finished}
+        for test in store.grid.config.tests:
+            counts = {cell.name: store.counts(cell, test) for cell in finished}
+            self.images[test] = common = _common_images(counts.values())
+            if not common:
+                continue
+            weight = draw_sets(len(common), store.grid.config.resamples)
+            for name, table in counts.items():
+                self._values[name, test] = compute(table.take(common), weight)
+                self.left_out[name, test] = {str(stem): str(reason) for stem, reason in table.left_out}
+
+    def mean(self, cells: Sequence[Cell], test: str) -> Values:
+        """Mean over cells, set by set."""
+        found = [self._values[cell.name, test] for cell in cells]
+        return {name: np.mean([values[name] for values in found], axis=0) for name in found[0]}
+
+
+def _row(store: Store, cells: Sequence[Cell], seed: str, record: CellRecord, values: _Values) -> Row:
+    first = cells[0]
+    none = [other for cell in cells if (other := _without_enhancer(store, cell)) and other.name in values.finished]
+    complete = len(none) == len(cells)
+    tests = {}
+    if record.status == FINISHED:
+        for test in store.grid.config.tests:
+            if not values.images[test]:
+                continue
+            mine = values.mean(cells, test)
+            differences: dict[str, Estimate] = {}
+            if complete and first.enhancer != NONE:
+                base = values.mean(none, test)
+                differences = {name: estimate(mine[name] - base[name]) for name in mine}
+            figures = {name: estimate(array) for name, array in mine.items()}
+            left_out = values.left_out[first.name, test]
+            tests[test] = TestRow(len(values.images[test]), figures, differences, left_out)
+    label = ""
+    if record.status == FINISHED and not complete:
+        label = NO_NONE
+    elif record.status == FINISHED and values.images[store.grid.reference_test]:
+        reached = values.mean(none, store.grid.reference_test)[DECISIVE][0]
+        label = "" if reached >= store.grid.config.trained_from else UNDERTRAINED
+    return Row(first.network, first.enhancer, seed, record, label, tests)
+
+
+def _without_enhancer(store: Store, cell: Cell) -> Cell | None:
+    for other in store.grid.cells:
+        if (other.network, other.enhancer, other.seed) == (cell.network, NONE, cell.seed):
+            return other
+    return None
+
+
+def _by_network(cells: Sequence[Cell]) -> list[Cell]:
+    networks = list(dict.fromkeys(cell.network for cell in cells))
+    return sorted(cells, key=lambda cell: networks.index(cell.network))
+
+
+def _common_images(tables: Iterable[ImageCounts]) -> list[str]:
+    """Images that all cells have: those of the first, in its order."""
+    names = [[str(name) for name in table.names] for table in tables]
+    shared = set.intersection(*map(set, names)) if names else set()
+    return [name for name in (names[0] if names else []) if name in shared]

@@ -1,0 +1,1 @@
+"""Masks as annotations of labelling tools, and back: COCO, YOLO-seg, CVAT, LabelMe."""

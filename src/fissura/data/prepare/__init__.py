@@ -1,0 +1,1 @@
+"""Public data sets, as their authors hand them out, in our layout."""

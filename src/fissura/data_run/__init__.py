@@ -1,0 +1,1 @@
+"""What ``fissura data`` runs: check, import, export and prepare, with progress and reports."""
