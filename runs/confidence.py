@@ -65,9 +65,16 @@ def read_finds(segmenter: Segmenter, data: Path) -> np.ndarray:
 
 
 def features(finds: np.ndarray) -> np.ndarray:
-    """Intercept, logit of the probability, logarithm of the length."""
+    """One, logit of the probability and its square, logarithm of the length and its square."""
     p = np.clip(finds[:, 1], 1e-4, 1 - 1e-4)
-    return np.column_stack([np.ones(len(p)), np.log(p / (1 - p)), np.log(finds[:, 2])])
+    logit, length = np.log(p / (1 - p)), np.log(finds[:, 2])
+    return np.column_stack([np.ones(len(p)), logit, logit**2, length, length**2])
+
+
+def curve_of(weights: np.ndarray) -> ConfidenceCurve:
+    """The curve with these weights of `features`."""
+    one, logit, logit2, length, length2 = weights.round(4).tolist()
+    return ConfidenceCurve(intercept=one, logit=(logit, logit2), log_length=(length, length2))
 
 
 def fit(finds: np.ndarray) -> np.ndarray:
@@ -80,7 +87,7 @@ def fit(finds: np.ndarray) -> np.ndarray:
         value = np.logaddexp(0, z).sum() - (y * z).sum() + 0.05 * (w[1:] ** 2).sum()
         return float(value), x.T @ error + 0.1 * np.concatenate([[0.0], w[1:]])
 
-    return np.asarray(minimize(loss, np.zeros(3), jac=True, method="BFGS").x)
+    return np.asarray(minimize(loss, np.zeros(x.shape[1]), jac=True, method="BFGS").x)
 
 
 def reliability(said: np.ndarray, real: np.ndarray) -> tuple[float, list[dict[str, float]]]:
@@ -111,12 +118,11 @@ def main() -> int:
     said = np.empty(len(finds))
     for fold in range(FOLDS):
         held = finds[:, 0] % FOLDS == fold
-        said[held] = expit(features(finds[held]) @ fit(finds[~held]))
+        fitted = curve_of(fit(finds[~held]))
+        said[held] = [fitted(p, length) for p, length in finds[held, 1:3].tolist()]
     before, bins_before = reliability(finds[:, 1], finds[:, 3])
     after, bins = reliability(said, finds[:, 3])
-    weights = fit(finds)
-    card = segmenter.card
-    curve = ConfidenceCurve(**dict(zip(("intercept", "logit", "log_length"), weights.round(4).tolist(), strict=True)))
+    card, curve = segmenter.card, curve_of(fit(finds))
     result: dict[str, Any] = describe_run() | {
         "model": card.name, "version": card.version, "weights_sha256": card.weights_sha256,
         "engine": segmenter.backend.description, "finds": len(finds), "real_share": float(finds[:, 3].mean()),

@@ -52,10 +52,10 @@ class ConfidenceCurve(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     intercept: float
-    logit: float
-    """Weight of the logit of the mean probability along the find."""
-    log_length: float
-    """Weight of the natural logarithm of its length in pixels that the network saw."""
+    logit: tuple[float, float]
+    """Weights of the logit of the mean probability along the find, and of its square."""
+    log_length: tuple[float, float]
+    """Weights of the natural logarithm of its length in pixels that the network saw, and of its square."""
 
     def __call__(self, probability: float, length_px: float) -> float:
         """Confidence, 0 to 1.
@@ -65,7 +65,12 @@ class ConfidenceCurve(BaseModel):
             length_px: Length of its centreline.
         """
         p = min(max(probability, 1e-4), 1.0 - 1e-4)
-        z = self.intercept + self.logit * math.log(p / (1.0 - p)) + self.log_length * math.log(max(length_px, 1.0))
+        logit, length = math.log(p / (1.0 - p)), math.log(max(length_px, 1.0))
+        first, second = self.logit
+        if second > 0.0:  # left of the parabola's lowest point a surer network would count for less
+            logit = max(logit, -first / (2.0 * second))
+        z = self.intercept + first * logit + second * logit**2
+        z += self.log_length[0] * length + self.log_length[1] * length**2
         return 1.0 / (1.0 + math.exp(-min(max(z, -30.0), 30.0)))
 
 

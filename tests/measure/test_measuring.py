@@ -198,12 +198,15 @@ def test_confidence_follows_the_networks_curve():
     mask = np.zeros((60, 260), np.bool_)
     mask[10:13, 10:250] = mask[40:43, 10:60] = True
     probability = np.where(mask, np.float32(0.8), np.float32(0.01))
-    curve = ConfidenceCurve(intercept=-4.0, logit=0.5, log_length=1.0)
+    curve = ConfidenceCurve(intercept=-4.0, logit=(0.5, 0.1), log_length=(0.5, 0.1))
     found = measure_cracks(mask, probability=probability, options=MeasureOptions(confidence=curve)).cracks
     assert [round(c.length / 10) for c in found] == [24, 5]
     for crack in found:
-        logit = -4.0 + 0.5 * np.log(0.8 / 0.2) + np.log(crack.length)
+        said, length = np.log(0.8 / 0.2), np.log(crack.length)
+        logit = -4.0 + 0.5 * said + 0.1 * said**2 + 0.5 * length + 0.1 * length**2
         assert crack.confidence == pytest.approx(1 / (1 + np.exp(-logit)), abs=0.03)
+    said = [curve(p, 50.0) for p in (0.001, 0.01, 0.1, 0.5, 0.9, 0.99)]
+    assert said == sorted(said)
     assert curve(1.0, 1e9) <= 1.0
     assert curve(0.0, 0.0) > 0.0
 
