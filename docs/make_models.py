@@ -121,6 +121,7 @@ def unseen_text(result: dict[str, Any]) -> str:
     ]  # fmt: skip
     head = ["set", "F1@2px, never seen", "F1@2px, seen", "F1, never seen", "F1, seen"]
     return (
+        "## Places never seen\n\n"
         f"Trainings of {result['steps']} steps of {result['crops_a_step']} crops from fresh weights (undertrained: "
         f"what a set is worth, not how good the models are), `{result['architecture']}` {result['options']}; each "
         "without one set and all that comes from the same place, judged on that set's test folder:\n\n"
