@@ -253,6 +253,22 @@ def test_archives_that_cannot_be_opened(tmp_path, name, data, words):
         open_sources([tmp_path / name])
 
 
+@pytest.mark.parametrize(("at", "value", "words"), [("method", 99, "compression"), ("flags", 1, "password")])
+def test_whole_files_that_zipfile_cannot_read_are_not_called_damaged(tmp_path, at, value, words):
+    path = _zip(tmp_path / "c.zip", _cfd((1,)))
+    data = bytearray(path.read_bytes())
+    for signature, offsets in ((b"PK\x03\x04", {"flags": 6, "method": 8}), (b"PK\x01\x02", {"flags": 8, "method": 10})):
+        start = data.find(signature)
+        while start >= 0:
+            data[start + offsets[at]] = value
+            start = data.find(signature, start + 4)
+    path.write_bytes(data)
+    with open_sources([path]) as tree, pytest.raises(DataError, match=f"{words}.*unpack the archive") as error:
+        for member in tree.members:
+            member.read()
+    assert "damaged" not in str(error.value)
+
+
 def test_archives_of_something_else_say_what_is_needed_and_what_is_there(tmp_path):
     archive = _zip(tmp_path / "holiday.zip", {"beach/1.jpg": _jpg()})
     with pytest.raises(DataError, match=r"nothing of DeepCrack was .*Needed: folders train_img.*holiday.zip/beach"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fissura.cli.console import ProgressLine, Tally, plain_errors, say, warn
-from fissura.errors import DataError, FissuraError, OutputError, SettingsError
+from fissura.errors import DataError, FissuraError, SettingsError
 
 if TYPE_CHECKING:
     from fissura.data.pairs import Pair
@@ -61,8 +61,10 @@ def evaluate(
         from fissura.infer import load_segmenter
 
         segmenter = load_segmenter(model, engine=engine, precision=precision, threads=threads, threshold=threshold)
+        from fissura.imaging.write import require_writable
+
         folder = out or Path("evaluation") / segmenter.card.name
-        _make_folder(folder)
+        require_writable(folder)
         try:
             results, worst = _score_sets(segmenter, sets, tally, quiet=quiet)
         except KeyboardInterrupt as error:
@@ -112,22 +114,6 @@ def _name_sets(folders: Sequence[Path]) -> dict[str, Path]:
         if used.total() == len(used):
             return {name: path for path, name in names.items()}
         depths = {path: depth + (used[names[path]] > 1) for path, depth in depths.items()}
-
-
-def _make_folder(folder: Path) -> None:
-    """Fail before the work, not after it, when nothing can be written."""
-    from fissura.imaging.write import as_output_error, write_bytes
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise as_output_error(folder, error) from error
-    probe = folder / ".fissura-probe"
-    try:
-        write_bytes(probe, b"")
-        probe.unlink(missing_ok=True)
-    except OutputError as error:
-        raise OutputError(f"{error} (tried before the evaluation, so that no work is lost)") from error
 
 
 def _score_sets(

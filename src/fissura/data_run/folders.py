@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from fissura.errors import DataError, OutputError, SettingsError
-from fissura.imaging.write import TEMPORARY_SUFFIX, as_output_error, write_bytes
+from fissura.errors import DataError, SettingsError
+from fissura.imaging.write import TEMPORARY_SUFFIX, as_output_error, require_writable
 
 
 def prepare_out(out: Path, *, overwrite: bool, file: bool = False) -> None:
@@ -24,16 +24,7 @@ def prepare_out(out: Path, *, overwrite: bool, file: bool = False) -> None:
     folder = out.parent if file else out
     if not overwrite and (out.exists() if file else out.is_dir() and any(out.iterdir())):
         raise SettingsError(f"{out} exists and is not empty; choose another --out, or pass --overwrite")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise as_output_error(folder, error) from error
-    probe = folder / ".fissura-probe"
-    try:
-        write_bytes(probe, b"")
-        probe.unlink(missing_ok=True)
-    except OutputError as error:
-        raise OutputError(f"{error} (tried before the work, so that none is lost)") from error
+    require_writable(folder)
 
 
 def copy_file(source: Path, target: Path) -> None:

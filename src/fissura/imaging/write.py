@@ -112,6 +112,26 @@ def is_full(error: OutputError) -> bool:
     return error.errno in _NO_MORE
 
 
+def require_writable(folder: Path) -> None:
+    """Make a folder, and fail before the work, not after it, when nothing can be written there.
+
+    Raises:
+        OutputError: It cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise as_output_error(folder, error) from error
+    probe = folder / ".fissura-probe"
+    try:
+        write_bytes(probe, b"")
+        probe.unlink(missing_ok=True)
+    except OutputError as error:
+        tried = OutputError(f"{error} (tried before the work, so that none is lost)")
+        tried.errno = error.errno
+        raise tried from error
+
+
 def remove_temporary_files(folder: Path) -> int:
     """Delete what a killed run left half written under a folder; returns how many files."""
     stale = [path for path in folder.rglob(f"*{TEMPORARY_SUFFIX}") if path.is_file()] if folder.is_dir() else []

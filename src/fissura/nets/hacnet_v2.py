@@ -42,6 +42,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fissura.nets.layers import cut_back, pad_to_multiple
+
 Variant = Literal["published", "asymmetric", "unshuffled"]
 DILATIONS = (1, 3, 9, 27)
 
@@ -229,11 +231,8 @@ class HACNetV2(nn.Module):
         self.fuse = nn.Conv2d(3 * cells, cells, 1)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        H, W = x.shape[-2:]
-        m = self.size_multiple
-        pad_h, pad_w = -H % m, -W % m
-        if pad_h or pad_w:
-            x = F.pad(x, (0, pad_w, 0, pad_h), mode="replicate")
+        size_hw = x.shape[-2:]
+        x = pad_to_multiple(x, self.size_multiple)
         if self.unshuffle > 1:
             x = pixel_unshuffle(x, self.unshuffle)
         full = self.stem_full(x)
@@ -248,6 +247,4 @@ class HACNetV2(nn.Module):
         logits.append(self.fuse(torch.cat(logits, dim=1)))
         if self.unshuffle > 1:
             logits = [pixel_shuffle(o, self.unshuffle) for o in logits]
-        if pad_h or pad_w:
-            logits = [o[..., :H, :W] for o in logits]
-        return logits
+        return cut_back(logits, size_hw)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fissura.nets.hacnet_v2 import HACNetV2, HACNetV2Config, pixel_unshuffle
+from fissura.nets.layers import cut_back, pad_to_multiple
 
 DEPTHS = 4
 VIEWS = ("half", "full", "double")
@@ -71,11 +72,8 @@ class HACNetV2Pyramid(nn.Module):
         nn.init.zeros_(self.decide.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        H, W = x.shape[-2:]
-        m = self.size_multiple
-        pad_h, pad_w = -H % m, -W % m
-        if pad_h or pad_w:
-            x = F.pad(x, (0, pad_w, 0, pad_h), mode="replicate")
+        size_hw = x.shape[-2:]
+        x = pad_to_multiple(x, self.size_multiple)
         half = torch.cat(self.body(F.avg_pool2d(x, 2)), dim=1)
         full = torch.cat(self.body(x), dim=1)
         double = torch.cat(self.body(F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)), dim=1)
@@ -86,4 +84,4 @@ class HACNetV2Pyramid(nn.Module):
         # Logits run to ±20; what they say beyond ±6 is the same.
         seen = torch.tanh(torch.cat([half, full, cells], dim=1) / 6.0)
         logits = [*views, mean + self.decide(F.relu(self.mix(seen)))]
-        return [o[..., :H, :W] for o in logits] if pad_h or pad_w else logits
+        return cut_back(logits, size_hw)

@@ -35,9 +35,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from fissura.nets.hacnet_v2 import HybridASPA, Stem, Variant, pixel_shuffle, pixel_unshuffle
+from fissura.nets.layers import cut_back, pad_to_multiple
 
 BLOCKS = 6
 
@@ -80,11 +80,8 @@ class HACNetV2Single(nn.Module):
         self.fuse = nn.Conv2d(BLOCKS * cells, cells, 1)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        H, W = x.shape[-2:]
-        r = self.unshuffle
-        pad_h, pad_w = -H % r, -W % r
-        if pad_h or pad_w:
-            x = F.pad(x, (0, pad_w, 0, pad_h), mode="replicate")
+        size_hw, r = x.shape[-2:], self.unshuffle
+        x = pad_to_multiple(x, r)
         x = self.stem(pixel_unshuffle(x, r) if r > 1 else x)
         logits: list[Tensor] = []
         for block, head in zip(self.blocks, self.heads, strict=True):
@@ -93,4 +90,4 @@ class HACNetV2Single(nn.Module):
         logits.append(self.fuse(torch.cat(logits, dim=1)))
         if r > 1:
             logits = [pixel_shuffle(o, r) for o in logits]
-        return [o[..., :H, :W] for o in logits]
+        return cut_back(logits, size_hw)

@@ -124,6 +124,20 @@ def he_init(net: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Replicate the last row and column, (B, C, H, W) to the next multiples of both sides."""
+    H, W = x.shape[-2:]
+    pad_h, pad_w = -H % multiple, -W % multiple
+    return F.pad(x, (0, pad_w, 0, pad_h), mode="replicate") if pad_h or pad_w else x
+
+
+def cut_back(maps: list[Tensor], size_hw: torch.Size) -> list[Tensor]:
+    """Maps (B, C, H, W) without what `pad_to_multiple` added."""
+    if not maps or maps[0].shape[-2:] == size_hw:
+        return maps
+    return [o[..., : size_hw[0], : size_hw[1]] for o in maps]
+
+
 class SegmentationNet(nn.Module, ABC):
     """A network whose body works at a multiple of a size and below full resolution.
 
@@ -139,12 +153,6 @@ class SegmentationNet(nn.Module, ABC):
         """Logit maps of any resolution, the prediction last."""
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        H, W = x.shape[-2:]
-        m = self.size_multiple
-        pad_h, pad_w = -H % m, -W % m
-        if pad_h or pad_w:
-            x = F.pad(x, (0, pad_w, 0, pad_h), mode="replicate")
-        maps = [resize(o, x.shape[-2:]) for o in self.logit_maps(x)]
-        if pad_h or pad_w:
-            maps = [o[..., :H, :W] for o in maps]
-        return maps
+        size_hw = x.shape[-2:]
+        x = pad_to_multiple(x, self.size_multiple)
+        return cut_back([resize(o, x.shape[-2:]) for o in self.logit_maps(x)], size_hw)

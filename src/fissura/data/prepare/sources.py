@@ -210,9 +210,9 @@ def with_errors(name: str, work: Callable[[], None]) -> None:
     """Run with what archive readers raise in plain words."""
     try:
         work()
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, NotImplementedError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise DataError(f"{name} is damaged or not whole ({error}); download it again") from error
-    except RuntimeError as error:  # zipfile says so for a password
+    except RuntimeError as error:  # zipfile says so for a password and for a compression it does not know
         raise DataError(f"{name} cannot be opened ({error}); unpack it and give the folder") from error
 
 
@@ -231,8 +231,10 @@ def _read_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(info) as stream:
             return _limited(stream, info.file_size, info.filename)
-    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, zlib.error, OSError) as error:
+    except (zipfile.BadZipFile, EOFError, lzma.LZMAError, zlib.error, OSError) as error:
         raise DataError(f"{info.filename} in the archive is damaged ({error}); download it again") from error
+    except RuntimeError as error:  # a password, or a compression that zipfile does not know: the file is whole
+        raise DataError(f"{info.filename} cannot be read ({error}); unpack the archive and give the folder") from error
 
 
 def _read_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
