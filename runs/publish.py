@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -36,11 +37,13 @@ def main(name: str, run: Path) -> None:
     accuracy = collect(name, run)
     write_json(RESULTS / f"accuracy_{name}.json", accuracy)
     model = WEIGHTS / f"{name}.onnx"
-    card = read_card(model).model_copy(update={"figures": card_figures(accuracy)})
+    # From the recipe: some limits are learnt after the training.
+    limits = tuple(yaml.safe_load((ROOT / "runs" / f"{name}.yaml").read_text(encoding="utf-8"))["limits"])
+    card = read_card(model).model_copy(update={"figures": card_figures(accuracy), "limits": limits})
     put_card(model, card)
     small = int8_sibling(model)
     if small.exists():
-        put_card(small, read_card(small).model_copy(update={"figures": card.figures}))
+        put_card(small, read_card(small).model_copy(update={"figures": card.figures, "limits": limits}))
     (WEIGHTS / f"{name}.md").write_text(card_markdown(card, accuracy), encoding="utf-8")
     if name != "fast":  # the README speaks of the default model
         return
@@ -111,7 +114,29 @@ def accuracy_text(accuracy: dict[str, Any]) -> str:
         "50 crack pixels. "
         f"Measured {origin(accuracy)}; script `runs/{accuracy['model']}.sh`.",
     ]
+    if known := known_places([entry["name"] for entry in parts["test"]["sets"]]):
+        lines += ["", known]
     return "\n".join(lines)
+
+
+def known_places(tests: list[str]) -> str:
+    """Which of these tests show ground that training saw, by ``fissura data check``; empty if it was not run."""
+    path = RESULTS / "data_check.json"
+    if not path.exists():
+        return ""
+    check = json.loads(path.read_text(encoding="utf-8"))["check"]
+    images = {entry["name"]: entry["images"] for entry in check["sets"]}
+    shared = [
+        f"{pair['pictures_of_first']} of {images[name]} pictures of {name}"
+        for name in tests for pair in check["duplicates_by_sets"]
+        if (pair["first"], pair["second"]) == (name, f"{name.split('/')[0]}/train")
+    ]  # fmt: skip
+    if not shared:
+        return ""
+    return (
+        f"Known places: {', '.join(shared)} overlap pictures that were trained on, frames of one flight most of them "
+        "(`fissura data check`, `docs/DATA.md`)."
+    )
 
 
 def speed_text(speed: dict[str, Any]) -> str:

@@ -55,7 +55,7 @@ class ConfidenceCurve(BaseModel):
     logit: tuple[float, float]
     """Weights of the logit of the mean probability along the find, and of its square."""
     log_length: tuple[float, float]
-    """Weights of the natural logarithm of its length in pixels that the network saw, and of its square."""
+    """Weights of the natural logarithm of its length in pixels of the measured picture, and of its square."""
 
     def __call__(self, probability: float, length_px: float) -> float:
         """Confidence, 0 to 1.
@@ -65,13 +65,17 @@ class ConfidenceCurve(BaseModel):
             length_px: Length of its centreline.
         """
         p = min(max(probability, 1e-4), 1.0 - 1e-4)
-        logit, length = math.log(p / (1.0 - p)), math.log(max(length_px, 1.0))
-        first, second = self.logit
-        if second > 0.0:  # left of the parabola's lowest point a surer network would count for less
-            logit = max(logit, -first / (2.0 * second))
-        z = self.intercept + first * logit + second * logit**2
-        z += self.log_length[0] * length + self.log_length[1] * length**2
+        z = self.intercept + _rising(math.log(p / (1.0 - p)), *self.logit)
+        z += _rising(math.log(max(length_px, 1.0)), *self.log_length)
         return 1.0 / (1.0 + math.exp(-min(max(z, -30.0), 30.0)))
+
+
+def _rising(x: float, first: float, second: float) -> float:
+    """``first * x + second * x**2``, level where that would fall: neither surer nor longer counts for less."""
+    if second:
+        turn = -first / (2.0 * second)
+        x = max(x, turn) if second > 0.0 else min(x, turn)
+    return first * x + second * x**2
 
 
 class ModelCard(BaseModel):

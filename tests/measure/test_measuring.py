@@ -205,8 +205,17 @@ def test_confidence_follows_the_networks_curve():
         said, length = np.log(0.8 / 0.2), np.log(crack.length)
         logit = -4.0 + 0.5 * said + 0.1 * said**2 + 0.5 * length + 0.1 * length**2
         assert crack.confidence == pytest.approx(1 / (1 + np.exp(-logit)), abs=0.03)
-    said = [curve(p, 50.0) for p in (0.001, 0.01, 0.1, 0.5, 0.9, 0.99)]
-    assert said == sorted(said)
+
+
+@pytest.mark.parametrize("second", [-0.2, 0.0, 0.2])
+def test_confidence_never_falls_with_probability_or_length(second):
+    curve = ConfidenceCurve(intercept=-1.0, logit=(0.4, second), log_length=(0.3, second))
+    surer = [curve(p, 50.0) for p in np.linspace(0, 1, 40)]
+    longer = [curve(0.8, length) for length in np.geomspace(1, 1e6, 40)]
+    assert surer == sorted(surer)
+    assert longer == sorted(longer)
+    assert surer[0] < surer[-1]
+    assert longer[0] < longer[-1]
     assert curve(1.0, 1e9) <= 1.0
     assert curve(0.0, 0.0) > 0.0
 

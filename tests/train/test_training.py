@@ -288,3 +288,13 @@ def test_a_student_learns_from_its_teacher(data_root, tmp_path):
             said = [torch.sigmoid(net(image)[-1]) for net in (student, load_weights(teacher)[0])]
         distances.append(float((said[0] - said[1]).abs().mean()))
     assert distances[1] < 0.5 * distances[0]
+
+
+def test_terms_of_a_teacher_and_of_the_first_weights_stay(data_root, tmp_path):
+    strict = [{"folder": "set", "terms": "non-commercial research"}]
+    first = train(_config(data_root, train=strict), tmp_path / "a", say=lambda _: None, quiet=True)
+    for changes in ({"init": str(first)}, {"distill": {"model": str(first)}}):
+        config = _config(data_root, steps=1, warmup_steps=0, validate_on=[], **changes)
+        card = load_weights(train(config, tmp_path / next(iter(changes)), say=lambda _: None, quiet=True))[1]
+        assert [s.terms for s in card.training_sets] == ["MIT"]
+        assert card.strictest_terms == "non-commercial research"

@@ -74,12 +74,12 @@ def train(
     torch.manual_seed(config.seed)
     teacher = Teacher(_find_init(config.distill.model), compiled=config.compile) if config.distill else None
     if teacher is not None:
-        card = card.model_copy(update={"trained_on": f"{card.trained_on}; learnt from {teacher.card.name}"})
+        card = _inheriting(card, teacher.card, f"learnt from {teacher.card.name}")
     module = CrackModule(config, card, teacher)
     if config.init:
         first, origin = read_weights(_find_init(config.init))
         first = _fitted(first, origin, module)
-        card = card.model_copy(update={"trained_on": f"{card.trained_on}; before: {origin.name}, {origin.trained_on}"})
+        card = _inheriting(card, origin, f"before: {origin.name}, {origin.trained_on}")
         module.card = card
         if resume is None:
             for net in (module.net, module.averaged.module):
@@ -213,6 +213,12 @@ def strictest_terms(terms: Sequence[str]) -> str:
         return known[0] if known else TERMS_BY_STRICTNESS.index("unstated")
 
     return min(terms, key=rank) if terms else "CC0-1.0"
+
+
+def _inheriting(card: ModelCard, origin: ModelCard, how: str) -> ModelCard:
+    """The card of a network that has something of another one: its terms bind, too, whatever is trained on now."""
+    terms = strictest_terms([card.strictest_terms, origin.strictest_terms])
+    return card.model_copy(update={"trained_on": f"{card.trained_on}; {how}", "strictest_terms": terms})
 
 
 def _find_init(init: str) -> Path:
