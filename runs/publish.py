@@ -69,6 +69,12 @@ def collect(name: str, run: Path) -> dict[str, Any]:
     first = next(iter(record["precisions"].values()))["test"]
     record["date"] = first["date"]
     record["weights_sha256"] = first["model"]["weights_sha256"]
+    before = RESULTS / f"accuracy_{name}.json"
+    if before.exists():
+        old = json.loads(before.read_text(encoding="utf-8"))
+        if (old["date"], old["weights_sha256"]) == (record["date"], record["weights_sha256"]):
+            # The same evaluations, published again: commit and machine are those of the measurement.
+            record |= {key: old[key] for key in ("commit", "machine", "versions")}
     return record
 
 
@@ -134,7 +140,7 @@ def known_places(tests: list[str]) -> str:
     if not shared:
         return ""
     return (
-        f"Known places: {', '.join(shared)} overlap pictures that were trained on, frames of one flight most of them "
+        f"Known places: {', '.join(shared)} overlap pictures that were trained on "
         "(`fissura data check`, `docs/DATA.md`)."
     )
 
