@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,9 @@ IMAGES = {"train": 60, "test": 24}
 
 
 def main() -> None:
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else "out/small")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, nargs="?", default=Path("out/small"))
+    root = parser.parse_args().out
     for seed, (split, count) in enumerate(IMAGES.items()):
         rng = np.random.default_rng(seed)
         for index in range(count):

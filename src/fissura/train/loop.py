@@ -98,6 +98,7 @@ def train(
     trainer = _make_trainer(config, out, say, quiet=quiet)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own affair
         try:
             trainer.fit(module, datamodule=crops, ckpt_path=resume, weights_only=False)
         except OSError as error:
