@@ -38,6 +38,16 @@ def test_held_back_images_are_not_trained_on():
     assert split_held_back(_pairs(20), SetConfig(folder="set", hold_back=5))[1] == held
 
 
+def test_excluded_images_are_neither_trained_on_nor_watched():
+    pairs = _pairs(20)
+    stems = tuple(pair.stem for pair in pairs[:3])
+    trained, held = split_held_back(pairs, SetConfig(folder="set", hold_back=5, exclude=stems))
+    assert (len(trained), len(held)) == (12, 5)
+    assert not {pair.stem for pair in [*trained, *held]} & set(stems)
+    with pytest.raises(DataError, match="set has no image elsewhere to exclude"):
+        split_held_back(pairs, SetConfig(folder="set", exclude=("elsewhere",)))
+
+
 def test_nothing_left_to_train_on_is_an_error():
     with pytest.raises(DataError, match="hold_back is 20"):
         split_held_back(_pairs(20), SetConfig(folder="set", hold_back=20))

@@ -1,5 +1,6 @@
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -158,6 +159,21 @@ def test_one_pixel_line_survives_shrinking():
     image = np.full((128, 128, 3), 200, np.uint8)
     _, truth = cut_crop(rng, image, mask, 64, CropGeometry(scale=(0.5, 0.5), rotate=0.0, on_crack=1.0))
     assert truth.any(axis=0).all() or truth.any(axis=1).all()
+
+
+def test_a_thin_slanting_line_stays_in_one_piece_when_it_shrinks_eightfold():
+    rng = np.random.default_rng(3)
+    mask = np.zeros((1024, 1024), np.uint8)
+    cv2.polylines(mask, [np.array([[50, 30], [300, 420], [310, 800], [900, 1000]])], False, 1, 2)
+    image = np.full((1024, 1024, 3), 200, np.uint8)
+    for scale in (0.12, 0.2, 0.4):
+        geometry = CropGeometry(scale=(scale, scale), rotate=0.0, on_crack=1.0)
+        _, truth = cut_crop(rng, image, mask > 0, 100, geometry)
+        assert truth.sum() >= 60
+        # Of the line and of its reflections at the border.
+        assert truth.mean() < 0.1
+        pieces, _, stats, _ = cv2.connectedComponentsWithStats(truth.astype(np.uint8), connectivity=8)
+        assert stats[1:, cv2.CC_STAT_AREA].max() > 50, (scale, pieces)
 
 
 def test_photograph_keeps_shape_and_changes_light():

@@ -73,18 +73,19 @@ def count_matches(a: FloatArray, b: FloatArray, distance: float) -> int:
     """
     if not len(a) or not len(b):
         return 0
-    if len(a) > len(b):  # the search starts from each point of the first list, and in vain from those left over
-        a, b = b, a
     from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import maximum_bipartite_matching
+    from scipy.sparse.csgraph import maximum_flow
     from scipy.spatial import cKDTree
 
-    near = cKDTree(a).query_ball_tree(cKDTree(b), distance * (1 + 1e-9))
-    lengths = [len(row) for row in near]
-    columns = np.fromiter((j for row in near for j in row), np.int32, sum(lengths))
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    graph = csr_matrix((np.ones(len(columns), np.uint8), columns, starts), shape=(len(a), len(b)))
-    return int(np.count_nonzero(maximum_bipartite_matching(graph, perm_type="column") >= 0))
+    near = cKDTree(a).sparse_distance_matrix(cKDTree(b), distance * (1 + 1e-9), output_type="ndarray")
+    # Pairs are a flow: out of a source into each point of the first list, along an edge, into a sink. Scipy's matching
+    # of bipartite graphs takes minutes for some pictures of two thousand points; Dinic's algorithm is bounded.
+    n, m = len(a), len(b)
+    source, sink = 0, n + m + 1
+    from_node = np.concatenate([np.full(n, source), near["i"] + 1, np.arange(n + 1, n + m + 1)])
+    to_node = np.concatenate([np.arange(1, n + 1), near["j"] + n + 1, np.full(m, sink)])
+    graph = csr_matrix((np.ones(len(from_node), np.int32), (from_node, to_node)), shape=(n + m + 2, n + m + 2))
+    return int(maximum_flow(graph, source, sink, method="dinic").flow_value)
 
 
 def best_counts(curve: CurveCounts) -> MatchCounts:

@@ -10,8 +10,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from skimage.morphology import skeletonize
 
 from fissura.types import BoolMask, FloatArray, RgbImage
+
+FAINTEST = 0.12
+"""Share of a shrunken pixel from which on a crack in it can still be seen."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,12 @@ def _resize(window: RgbImage, truth: RgbImage, out: int) -> tuple[RgbImage, RgbI
     shrinks = out < window.shape[0]
     flag = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     soft = cv2.resize(truth * np.float32(1.0), (out, out), interpolation=flag)
-    # A one-pixel line that shrinks covers less than half of each new pixel: a lower limit keeps it.
-    limit = 0.34 if shrinks else 0.5
-    return cv2.resize(window, (out, out), interpolation=flag), (soft >= limit).astype(np.uint8)
+    # A one-pixel line that shrinks covers less than half of each new pixel: a lower limit keeps it. A finer one falls to
+    # pieces even so, while it is still seen as a faint line: its centre stays.
+    kept = soft >= (0.34 if shrinks else 0.5)
+    if shrinks:
+        kept |= skeletonize(soft >= FAINTEST)
+    return cv2.resize(window, (out, out), interpolation=flag), kept.astype(np.uint8)
 
 
 def photograph(rng: np.random.Generator, image: RgbImage) -> RgbImage:

@@ -30,6 +30,8 @@ class SetConfig(BaseModel):
     hold_back: int = Field(default=0, ge=0)
     """Images, evenly spread over the folder, that are kept from training and watched as validation instead: for
     sets without a validation folder of their own."""
+    exclude: tuple[str, ...] = ()
+    """Stems of images that are left out altogether: those that show what a test shows, or whose mask is wrong."""
     terms: str = "unstated"
     source: str = ""
 

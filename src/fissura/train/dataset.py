@@ -51,13 +51,17 @@ def read_training_set(config: SetConfig, data_root: Path) -> LoadedSet:
 
 
 def split_held_back(pairs: Sequence[Pair], config: SetConfig) -> tuple[list[Pair], list[Pair]]:
-    """The pairs to train on and those that ``hold_back`` keeps from it.
+    """The pairs to train on and those that ``hold_back`` keeps from it, both without those of ``exclude``.
 
     Raises:
-        DataError: Nothing would be left to train on.
+        DataError: Nothing would be left to train on, or there is no image of an excluded name.
     """
+    absent = set(config.exclude) - {pair.stem for pair in pairs}
+    if absent:
+        raise DataError(f"{config.folder} has no image {', '.join(sorted(absent))} to exclude")
+    pairs = [pair for pair in pairs if pair.stem not in config.exclude]
     if not config.hold_back:
-        return list(pairs), []
+        return pairs, []
     if config.hold_back >= len(pairs):
         raise DataError(f"{config.folder} has {len(pairs)} pairs; hold_back is {config.hold_back} and leaves none")
     kept = spread(pairs, config.hold_back)
