@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,10 @@ from types import ModuleType
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    # Before torch is imported: two processes with a thread for every core each would wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // int(workers), 1)))
 
 
 @pytest.fixture(scope="session")

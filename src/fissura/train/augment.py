@@ -101,8 +101,8 @@ def _resize(window: RgbImage, truth: RgbImage, out: int) -> tuple[RgbImage, RgbI
     shrinks = out < window.shape[0]
     flag = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     soft = cv2.resize(truth * np.float32(1.0), (out, out), interpolation=flag)
-    # A one-pixel line that shrinks covers less than half of each new pixel: a lower limit keeps it. A finer one falls to
-    # pieces even so, while it is still seen as a faint line: its centre stays.
+    # A one-pixel line that shrinks covers less than half of each new pixel: a lower limit keeps it. A finer one
+    # falls to pieces even so, while it is still seen as a faint line: its centre stays.
     kept = soft >= (0.34 if shrinks else 0.5)
     if shrinks:
         kept |= skeletonize(soft >= FAINTEST)
