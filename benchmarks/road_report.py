@@ -124,7 +124,8 @@ def direction_errors(road: Road, view: AerialView) -> list[tuple[float, bool]]:
     """Of each slice whose middle lies on a road, and whether it is at a crossing.
 
     Where two roads overlap, the better counts. At a crossing is what lies within `CROSSING_M` of the edges of two roads
-    that run in different directions: the apron between them has no direction of its own.
+    that run in different directions. On the apron between two roads, in the width of neither, there is no centreline
+    to compare with: such slices are left out.
     """
     if not road.found:
         return []
@@ -137,7 +138,7 @@ def direction_errors(road: Road, view: AerialView) -> list[tuple[float, bool]]:
         if not (0 <= row < h and 0 <= column < w and view.road[int(row), int(column)]):
             continue
         at = transform(view.camera.ground_from_image(), np.array([[column, row]]))
-        best, near = 90.0, []
+        best, near = np.inf, []
         for one in view.world.roads:
             tangent, distance = one.nearest(at)
             if distance[0] <= one.width_m / 2 + CROSSING_M:
@@ -146,6 +147,8 @@ def direction_errors(road: Road, view: AerialView) -> list[tuple[float, bool]]:
                 a, b = transform(to_image, np.vstack([at - 0.5 * tangent, at + 0.5 * tangent]))
                 true = np.degrees(np.arctan2(-(b - a)[1], (b - a)[0])) % 180.0
                 best = min(best, abs((piece.direction_deg - true + 90.0) % 180.0 - 90.0))
+        if not np.isfinite(best):
+            continue
         crossing = any(abs(float(near[0] @ other)) < np.cos(np.radians(15)) for other in near[1:])
         errors.append((float(best), crossing))
     return errors

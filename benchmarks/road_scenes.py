@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fissura.synth.aerial import AerialCamera, AerialView, AerialWorld, WorldOptions, make_world, render_view
+from fissura.synth.aerial.materials import Material
 
 KINDS = ("straight", "curved", "junction_t", "dual", "none", "straight", "curved", "junction_x", "dual", "none")
 
@@ -14,6 +17,38 @@ def draw_view(seed: int, family: str, size_hw: tuple[int, int]) -> AerialView:
     options = WorldOptions.varied(seed, kind=KINDS[seed % len(KINDS)], family=family, same_grey=seed % 3 == 0)
     world = make_world(seed, options)
     return render_view(world, aim_camera(world, seed, size_hw), seed)
+
+
+def draw_varied_views(seed: int, size_hw: tuple[int, int], count: int) -> list[AerialView]:
+    """Views of one world of the family ``tuning``, most with surfaces of other colours; for training only."""
+    options = WorldOptions.varied(seed, kind=KINDS[seed % len(KINDS)], family="tuning", same_grey=seed % 3 == 0)
+    world, views = make_world(seed, options), []
+    for number in range(count):
+        rng = np.random.default_rng([seed, number, 992])
+        shown = vary_materials(world, rng) if rng.random() < 0.75 else world
+        camera = aim_camera(world, seed + 1_000_000 * number, size_hw)
+        views.append(render_view(shown, camera, seed + number))
+    return views
+
+
+def vary_materials(world: AerialWorld, rng: np.random.Generator) -> AerialWorld:
+    """The same world of other stuff: every surface in another tone and tint, some with the texture of another."""
+    names = list(world.materials)
+    changed = {}
+    for name, material in world.materials.items():
+        one = material
+        if rng.random() < 0.2:
+            other = world.materials[names[int(rng.integers(len(names)))]]
+            one = replace(other, colour=material.colour if rng.random() < 0.6 else other.colour)
+        near = 0.3 if name == "grey_soil" else 1.0
+        changed[name] = _tinted(one, near * rng.normal(0, 0.16), near * rng.normal(0, 0.07, 3))
+    surface = _tinted(world.surface, rng.normal(0, 0.12), rng.normal(0, 0.03, 3))
+    return replace(world, materials=changed, surface=surface)
+
+
+def _tinted(material: Material, tone: float, tint: np.ndarray) -> Material:
+    r, g, b = (float(min(c * np.exp(tone + t), 0.95)) for c, t in zip(material.colour, tint, strict=True))
+    return replace(material, colour=(r, g, b))
 
 
 def aim_camera(world: AerialWorld, seed: int, size_hw: tuple[int, int]) -> AerialCamera:

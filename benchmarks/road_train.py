@@ -223,7 +223,7 @@ def fit_pieces(samples: Samples) -> tuple[dict, dict]:
 def score_pieces(fits: tuple[dict, dict], samples: Samples) -> tuple[float, float]:
     """Share of the pieces' area that is judged rightly: pavement by both, land by its shape."""
     piece, shape = (PieceWeights(*(fit[key] for key in ("low", "high", "weight", "bias"))) for fit in fits)
-    right = (Weights(EMPTY, (1.0, 0.0), piece, shape).road_logit(samples.x) > 0) == samples.road
+    right = (Weights(EMPTY, (1.0, 0.0), piece, shape).road_logit(samples.x, samples.share) > 0) == samples.road
     land = (shape.logit(samples.x) > 0) == samples.road
     kinds = samples.land
     return (

@@ -21,6 +21,10 @@ Plane = npt.NDArray[np.float32]
 WORK_SIDE = 480
 """Longer side of the reduced frame in cells."""
 FEATURES = 13
+PLANES = 6
+"""What `network_planes` gives."""
+_RANGES = ((0.0, 4.0), (-0.2, 3.0), (4.3, 1.5), (-4.0, 1.0), (-3.5, 1.0), (-4.7, 1.0))
+"""Their middles and scales."""
 
 _CELL = 24
 _LIGHT_FROM, _LIGHT_BIN, _LIGHT_BINS = 1.8, 0.15, 26
@@ -74,12 +78,15 @@ def chroma(small: RgbImage) -> Plane:
     return out
 
 
-def pavement_features(colour: Plane) -> Plane:
-    """Features of each cell from `chroma`, shape (13, h, w)."""
-    out = np.empty((FEATURES, *colour.shape[1:]), np.float32)
-    out[:3] = colour
-    for k in range(3):
-        cv2.blur(colour[k], (5, 5), dst=out[3 + k])
+def pavement_features(colour: Plane, step: int = 1) -> Plane:
+    """Features of each cell, or of one in `step` by `step`, from `chroma`.
+
+    Args:
+        colour: Shape (3, h, w).
+        step: 1, 2 or 4.
+    Returns:
+        Shape (13, h', w'), h' and w' about h and w by the step.
+    """
     red, light = colour[0], colour[2]
     warmth = cv2.subtract(red, colour[1])
     near, wide = cv2.blur(light, (3, 3)), cv2.blur(light, (9, 9))
@@ -91,8 +98,13 @@ def pavement_features(colour: Plane) -> Plane:
         (cv2.absdiff(red, cv2.blur(red, (3, 3))), 9),
         (cv2.absdiff(cv2.blur(warmth, (5, 5)), cv2.blur(warmth, (15, 15))), 21),
     )  # fmt: skip
+    rows, cols = (slice(min((step - 1) // 2, size - 1), None, step) for size in colour.shape[1:])
+    out = np.empty((FEATURES, *colour[0, rows, cols].shape), np.float32)
+    out[:3] = colour[:, rows, cols]
+    for k in range(3):
+        out[3 + k] = cv2.blur(colour[k], (5, 5))[rows, cols]
     for k, (plane, side) in enumerate(bands):
-        cv2.blur(plane, (side, side), dst=out[6 + k])
+        out[6 + k] = cv2.blur(plane, (side, side))[rows, cols]
     texture = out[6:].reshape(len(bands), -1)
     texture += np.float32(0.002)
     cv2.log(texture, dst=texture)
@@ -102,11 +114,40 @@ def pavement_features(colour: Plane) -> Plane:
 def pavement_logit(colour: Plane, layers: Layers) -> Plane:
     """How much more each second cell by itself looks like pavement than like anything else.
 
+    One cell in four by four is asked: what it says is smooth, and `settle_tones` brings the outlines.
+
     Returns:
         Logits, shape (ceil(h / 2), ceil(w / 2)).
     """
-    features = np.ascontiguousarray(pavement_features(colour)[:, ::2, ::2])
-    return layers.logit(features.reshape(FEATURES, -1)).reshape(features.shape[1:])
+    features = pavement_features(colour, 4)
+    logit = layers.logit(features.reshape(FEATURES, -1)).reshape(features.shape[1:])
+    size = -(-colour.shape[2] // 2), -(-colour.shape[1] // 2)
+    return np.asarray(cv2.resize(logit, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+
+
+def network_planes(colour: Plane) -> Plane:
+    """What the network sees of `chroma`, at half its size: colour, and how much it varies from cell to cell.
+
+    Args:
+        colour: Shape (3, h, w).
+    Returns:
+        Shape (6, ceil(h / 2), ceil(w / 2)), each plane about within -2 to 2: two log-chromaticities, log lightness, and
+        the logs of the roughness of lightness at one cell and at four, and of R/G at one cell.
+    """
+    size = -(-colour.shape[2] // 2), -(-colour.shape[1] // 2)
+    red, light = colour[0], colour[2]
+    near = cv2.blur(light, (3, 3))
+    pairs = ((light, near), (near, cv2.blur(light, (9, 9))), (red, cv2.blur(red, (3, 3))))
+    rough = [cv2.absdiff(*pair) for pair in pairs]
+    out = np.empty((PLANES, size[1], size[0]), np.float32)
+    for k, plane in enumerate((*colour, *rough)):
+        cv2.resize(plane, size, dst=out[k], interpolation=cv2.INTER_AREA)
+    out[3:] += np.float32(0.004)
+    cv2.log(out[3:], dst=out[3:])
+    for k, (middle, scale) in enumerate(_RANGES):
+        cv2.subtract(out[k], middle, dst=out[k])
+        out[k] *= np.float32(scale)
+    return out
 
 
 def settle_tones(logit: Plane, colour: Plane) -> Plane:
@@ -116,7 +157,7 @@ def settle_tones(logit: Plane, colour: Plane) -> Plane:
     a road. Tones have sharp outlines: averaged over equal warmth and lightness nearby, both troubles go.
 
     Args:
-        logit: From `pavement_logit`, of every second cell.
+        logit: Of every second cell, shape (ceil(h / 2), ceil(w / 2)).
         colour: From `chroma`, shape (3, h, w).
     Returns:
         Logits of all cells, shape (h, w).

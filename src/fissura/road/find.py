@@ -1,8 +1,9 @@
 """`find_road`: the road in a frame, its direction, and whether there is one at all.
 
 1. The frame is reduced to 480 cells along its longer side.
-2. A tiny network gives each cell the logit of looking like pavement (`fissura.road.appearance`).
-3. Connected pieces of pavement are judged by their shape (`fissura.road.shape`): roads stay, yards, roofs, water go.
+2. A tiny network gives cells the logit of looking like pavement (`fissura.road.appearance`); a second one, which sees
+   the whole frame, that of being part of a road (`fissura.road.network`). They add up.
+3. Connected pieces are judged by their shape (`fissura.road.shape`): roads stay, yards, roofs, water go.
 4. Gravel beside a road is cut off (`fissura.road.shoulder`), holes of vehicles and markings are filled.
 5. The outline gives the direction everywhere (`fissura.road.direction`).
 """
@@ -95,7 +96,7 @@ def pavement_mask(logit: Plane) -> BoolMask:
 
 def _scores(pieces: Pieces, logit: Plane, colour: Plane, known: BoolMask | None) -> Floats:
     """Probability of each piece to be a road."""
-    raw = load_weights().road_logit(measure_pieces(pieces, logit, colour))
+    raw = load_weights().road_logit(measure_pieces(pieces, logit, colour), pieces.area / logit.size)
     if known is not None:
         share = np.bincount(pieces.labels.reshape(-1), known.reshape(-1), len(pieces.area) + 1)[1:] / pieces.area
         raw = raw + _PRIOR_PIECE * share

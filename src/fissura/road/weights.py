@@ -1,4 +1,4 @@
-"""Weights of the small classifiers of `find_road`, written by ``benchmarks/road_train.py``."""
+"""Weights of the small classifiers of `find_road`, written by ``benchmarks/road_train.py``, and how they are joined."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fissura.road.appearance import Layers, Plane, pavement_logit, settle_tones
+from fissura.road.appearance import Layers, Plane, network_planes, pavement_logit, settle_tones
+from fissura.road.network import road_logit
 
 Floats = npt.NDArray[np.float64]
 
 _SHAPE_GRACE = 1.5
 """Real outlines are raggeder than the generated ones that the shapes were learned from."""
+_LARGE, _LARGE_SHAPE, _FIRM = 0.15, 0.8, 4.0
+"""Pieces from this share of the frame show their shape, and cost most where they are none: the least logit they need,
+and how firmly they need it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +48,28 @@ class Weights:
     shape: PieceWeights
 
     def cell_logit(self, colour: Plane) -> Plane:
-        """Logit of each cell to be pavement, from `chroma`, shape (h, w)."""
+        """Logit of each cell to be road, from `chroma`, shape (h, w).
+
+        Two networks say so, each blind to what the other sees: one knows the stuff of single cells, the other shapes.
+        """
         slope, offset = self.settled
-        logit = settle_tones(pavement_logit(colour, self.pavement), colour)
+        said = pavement_logit(colour, self.pavement)
+        said += road_logit(network_planes(colour))
+        logit = settle_tones(said, colour)
         logit *= np.float32(slope)
         logit += np.float32(offset)
         return logit
 
-    def road_logit(self, features: Floats) -> Floats:
-        """Logits of pieces to be a road: of another pavement, and, less strictly, of another shape, are none."""
-        return np.minimum(self.piece.logit(features), self.shape.logit(features) + _SHAPE_GRACE)
+    def road_logit(self, features: Floats, share: Floats) -> Floats:
+        """Logits of pieces to be a road: of another pavement, and, less strictly, of another shape, are none.
+
+        Args:
+            features: From `measure_pieces`, shape (K, 8).
+            share: Of the frame, shape (K,).
+        """
+        shape = self.shape.logit(features)
+        shape = np.where(share >= _LARGE, _FIRM * (shape - _LARGE_SHAPE), shape + _SHAPE_GRACE)
+        return np.asarray(np.minimum(self.piece.logit(features), shape))
 
 
 @cache
