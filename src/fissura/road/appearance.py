@@ -83,7 +83,7 @@ def pavement_features(colour: Plane, step: int = 1) -> Plane:
 
     Args:
         colour: Shape (3, h, w).
-        step: 1, 2 or 4.
+        step: 1 or 2.
     Returns:
         Shape (13, h', w'), h' and w' about h and w by the step.
     """
@@ -114,15 +114,11 @@ def pavement_features(colour: Plane, step: int = 1) -> Plane:
 def pavement_logit(colour: Plane, layers: Layers) -> Plane:
     """How much more each second cell by itself looks like pavement than like anything else.
 
-    One cell in four by four is asked: what it says is smooth, and `settle_tones` brings the outlines.
-
     Returns:
         Logits, shape (ceil(h / 2), ceil(w / 2)).
     """
-    features = pavement_features(colour, 4)
-    logit = layers.logit(features.reshape(FEATURES, -1)).reshape(features.shape[1:])
-    size = -(-colour.shape[2] // 2), -(-colour.shape[1] // 2)
-    return np.asarray(cv2.resize(logit, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+    features = pavement_features(colour, 2)
+    return layers.logit(features.reshape(FEATURES, -1)).reshape(features.shape[1:])
 
 
 def network_planes(colour: Plane) -> Plane:

@@ -21,6 +21,8 @@ _SHAPE_GRACE = 1.5
 _LARGE, _LARGE_SHAPE, _FIRM = 0.15, 0.8, 4.0
 """Pieces from this share of the frame show their shape, and cost most where they are none: the least logit they need,
 and how firmly they need it."""
+_TRUST = np.float32(0.6)
+"""Weight of the network that sees the whole frame: with more, the edges of roads are cut a cell too far in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,7 @@ class Weights:
         """
         slope, offset = self.settled
         said = pavement_logit(colour, self.pavement)
-        said += road_logit(network_planes(colour))
+        said += _TRUST * road_logit(network_planes(colour))
         logit = settle_tones(said, colour)
         logit *= np.float32(slope)
         logit += np.float32(offset)
