@@ -1,6 +1,6 @@
 """One table of all models: every test folder, the negatives, and how much bad pictures cost.
 
-    python benchmarks/model_table.py [--models fast] [--precisions int8 fp32] [--every 3]
+    python benchmarks/model_table.py [--models fast nano] [--precisions int8 fp32] [--every 3]
 
 Needs FISSURA_DATA. A model is the name of a shipped one or an .onnx file with a card. What has been measured with the
 same weights stays in ``benchmarks/results/model_table.json`` and is not measured again; an interrupted run goes on.
@@ -105,7 +105,7 @@ def measure(segmenter: Segmenter, folder: Path, condition: str, every: int) -> d
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["fast"])
+    parser.add_argument("--models", nargs="+", default=["fast", "nano"])
     parser.add_argument("--precisions", nargs="+", default=["int8", "fp32"])
     parser.add_argument("--every", type=int, default=3)
     parser.add_argument("--robust", action=argparse.BooleanOptionalAction, default=True)
