@@ -68,8 +68,9 @@ def scenes(options: argparse.Namespace) -> dict[str, Any]:
         if view.road.mean() > 0.005:
             row["iou"] = iou(road.full_mask(), view.road)
             errors = direction_errors(road, view)
-            row["direction_errors_deg"] = [e for e, _ in errors]
-            row["away_errors_deg"] = [e for e, crossing in errors if not crossing]
+            row["direction_errors_deg"] = [e for e, _, _ in errors]
+            row["away_errors_deg"] = [e for e, crossing, _ in errors if not crossing]
+            row["centred_errors_deg"] = [e for e, _, centred in errors if centred]
         rows.append(row)
         if options.pictures and (row.get("iou", 1.0) < 0.8 or ("iou" not in row and road.found)):
             name = f"{seed}_{row['kind']}_{row.get('iou', 0):.2f}.jpg"
@@ -82,6 +83,7 @@ def scenes(options: argparse.Namespace) -> dict[str, Any]:
     for row in rows:
         row["direction_errors_deg"] = [round(e, 2) for e in row.get("direction_errors_deg", [])][:60]
         row.pop("away_errors_deg", None)
+        row.pop("centred_errors_deg", None)
     return {"summary": summary, "rows": rows}
 
 
@@ -100,6 +102,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     overlap = [r["iou"] for r in rows if "iou" in r]
     errors = [e for r in rows for e in r.get("direction_errors_deg", [])]
     away = [e for r in rows for e in r.get("away_errors_deg", [])]
+    centred = [e for r in rows for e in r.get("centred_errors_deg", [])]
     empty = [not r["found"] for r in rows if "iou" not in r]
     out: dict[str, Any] = {"scenes": len(rows)}
     if overlap:
@@ -107,6 +110,9 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     if errors:
         out |= {"direction_median_deg": float(np.median(errors)), "direction_p95_deg": float(np.percentile(errors, 95))}
         out |= {"slices": len(errors), "slices_at_crossings": len(errors) - len(away)}
+    if centred:
+        out |= {"slices_on_aprons": len(errors) - len(centred)}
+        out |= {"off_aprons_p95_deg": float(np.percentile(centred, 95))}
     if away:
         out |= {"away_median_deg": float(np.median(away)), "away_p95_deg": float(np.percentile(away, 95))}
     if empty:
@@ -120,12 +126,12 @@ def iou(found: np.ndarray, true: np.ndarray) -> float:
     return float(np.count_nonzero(found & true) / union) if union else 1.0
 
 
-def direction_errors(road: Road, view: AerialView) -> list[tuple[float, bool]]:
-    """Of each slice whose middle lies on a road, and whether it is at a crossing.
+def direction_errors(road: Road, view: AerialView) -> list[tuple[float, bool, bool]]:
+    """Of each slice whose middle lies on a road, whether it is at a crossing, and whether it is in the width of a road.
 
     Where two roads overlap, the better counts. At a crossing is what lies within `CROSSING_M` of the edges of two roads
-    that run in different directions. On the apron between two roads, in the width of neither, there is no centreline
-    to compare with: such slices are left out.
+    that run in different directions. The apron between them, in the width of neither, has no direction of its own; a
+    slice there counts as 90 degrees off.
     """
     if not road.found:
         return []
@@ -138,19 +144,18 @@ def direction_errors(road: Road, view: AerialView) -> list[tuple[float, bool]]:
         if not (0 <= row < h and 0 <= column < w and view.road[int(row), int(column)]):
             continue
         at = transform(view.camera.ground_from_image(), np.array([[column, row]]))
-        best, near = np.inf, []
+        best, near, centred = 90.0, [], False
         for one in view.world.roads:
             tangent, distance = one.nearest(at)
             if distance[0] <= one.width_m / 2 + CROSSING_M:
                 near.append(tangent[0])
             if distance[0] <= one.width_m / 2 + 0.5:
+                centred = True
                 a, b = transform(to_image, np.vstack([at - 0.5 * tangent, at + 0.5 * tangent]))
                 true = np.degrees(np.arctan2(-(b - a)[1], (b - a)[0])) % 180.0
                 best = min(best, abs((piece.direction_deg - true + 90.0) % 180.0 - 90.0))
-        if not np.isfinite(best):
-            continue
         crossing = any(abs(float(near[0] @ other)) < np.cos(np.radians(15)) for other in near[1:])
-        errors.append((float(best), crossing))
+        errors.append((float(best), crossing, centred))
     return errors
 
 

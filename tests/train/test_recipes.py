@@ -46,6 +46,8 @@ def test_excluded_images_are_neither_trained_on_nor_watched():
     assert not {pair.stem for pair in [*trained, *held]} & set(stems)
     with pytest.raises(DataError, match="set has no image elsewhere to exclude"):
         split_held_back(pairs, SetConfig(folder="set", exclude=("elsewhere",)))
+    with pytest.raises(DataError, match="exclude names all of them"):
+        split_held_back(pairs[:3], SetConfig(folder="set", exclude=stems))
 
 
 def test_nothing_left_to_train_on_is_an_error():

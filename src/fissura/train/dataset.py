@@ -60,6 +60,8 @@ def split_held_back(pairs: Sequence[Pair], config: SetConfig) -> tuple[list[Pair
     if absent:
         raise DataError(f"{config.folder} has no image {', '.join(sorted(absent))} to exclude")
     pairs = [pair for pair in pairs if pair.stem not in config.exclude]
+    if not pairs:
+        raise DataError(f"{config.folder} has no image left to train on; exclude names all of them")
     if not config.hold_back:
         return pairs, []
     if config.hold_back >= len(pairs):
