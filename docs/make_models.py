@@ -1,6 +1,7 @@
 """Write the measured figures into docs/MODELS.md: ``python docs/make_models.py``.
 
-Reads benchmarks/results/{model_table,leave_one_out,confidence_*,drone_traces_*}.json. Nothing is typed by hand.
+Reads model_table, speed_models, compare, published, leave_one_out, confidence_* and drone_traces_* in
+benchmarks/results. Nothing is typed by hand.
 """
 
 from __future__ import annotations
@@ -130,6 +131,65 @@ def unseen_text(result: dict[str, Any]) -> str:
     )
 
 
+def speed_text(result: dict[str, Any]) -> str:
+    """Milliseconds of a 512x512 image, and how many times faster than the published network."""
+    rows = []
+    for name, row in result["rows"].items():
+        least, most = row["times_faster_min_max"]
+        rows.append([
+            f"`{name}`" if row["kind"] == "shipped" else name, f"{row['parameters']:,}", f"{row['GMAC']:.2f}",
+            f"{row['median_ms']:.1f}", f"{row['p95_ms']:.1f}",
+            f"{row['times_faster_median']:.1f} ({least:.1f} to {most:.1f})",
+        ])  # fmt: skip
+    return (
+        f"A {result['side_px']}×{result['side_px']} image in one pass, OpenVINO, {result['threads']} threads, "
+        f"{result['rounds']} rounds in which all rows take turns; *times faster* than {result['base']}, median (least "
+        "to most) of the ratios round by round:\n\n"
+        + markdown(["network", "parameters", "GMAC", "median ms", "p95 ms", "times faster"], rows)
+        + f"\n\nMeasured {origin(result)}; `benchmarks/speed_models.py`."
+    )
+
+
+def peers_text(compared: dict[str, Any], published: dict[str, Any] | None, speed: dict[str, Any] | None) -> str:
+    """Other networks on the same crops, without enhancer."""
+    recipe = compared["grid"]["recipe"]
+    found = [row for row in compared["rows"] if row["enhancer"] == "none"] + (published or {"rows": []})["rows"]
+    tests = list(found[0]["tests"])
+    names = {
+        "hacnet_v2": ("body of `fast`", "fast"), "unet": ("UNet (width 32)", "UNet (width 32)"),
+        "swiftnet": ("SwiftNet", "SwiftNet"), "bisenet_v2": ("BiSeNetV2", "BiSeNetV2"), "hacnet": ("HACNet", "HACNet"),
+        "hacnet_v2_published": ("published HACNetV2 (c=32)", "published HACNetV2 (c=32)"),
+    }  # fmt: skip
+    rows = []
+    for row in found:
+        if row["status"] != "finished":
+            continue
+        label, timed = names[row["network"]]
+        cells = []
+        for test in tests:
+            figures = row["tests"][test]["figures"]
+            cells.append(" / ".join(f"{figures[f][0]:.3f}" for f in ("F1", "F1@2px")))
+        ms = "not measured"
+        if speed:
+            # The faster of the precisions that every network has.
+            own = [r for r in speed["rows"].values() if r["network"] == timed and r["precision"] != "int8"]
+            times = [r["median_ms"] for r in own]
+            ms = f"{min(times):.1f}" if times else ms
+        remark = f", {row['label']}" if row.get("label") else ""
+        rows.append([label + remark, f"{row['parameters']:,}", f"{row['GMAC']:.1f}", ms, *cells])
+    head = ["network", "parameters", "GMAC", "ms", *(f"{t.split('/')[0]}, F1 / F1@2px" for t in tests)]
+    return (
+        f"The same recipe and crops for all, from fresh weights: {recipe['steps']} steps of {recipe['batch']} crops of "
+        f"{recipe['tile']}², seed {recipe['seed']}. A small budget: it says which network learns what these crops "
+        "teach, not how good each could become, and differences of a few hundredths may turn with the seed. Intervals, "
+        "and the same networks behind enhancers: `docs/COMPARING.md`.\n\n"
+        + markdown(head, rows)
+        + f"\n\nTrained {compared['measured'][:10]}"
+        + (f" (the published network {published['measured'][:10]})" if published else "")
+        + "; `runs/compare.yaml`, `runs/published.yaml`. *ms*: fastest of fp32 and bf16, table above."
+    )
+
+
 def confidence_text(results: list[dict[str, Any]]) -> str:
     """Reliability."""
     parts = []
@@ -155,6 +215,10 @@ def main() -> None:
         found = [read(p.stem) for p in sorted(RESULTS.glob(f"{kind}_*.json"))]
         if found:
             text = replace_block(text, name, write([f for f in found if f is not None]))
+    if speed := read("speed_models"):
+        text = replace_block(text, "speed", speed_text(speed))
+    if compared := read("compare"):
+        text = replace_block(text, "peers", peers_text(compared, read("published"), speed))
     if unseen := read("leave_one_out"):
         text = replace_block(text, "unseen", unseen_text(unseen))
     path.write_text(text, encoding="utf-8")

@@ -70,6 +70,21 @@ def test_slices_stand_along_a_straight_road_and_are_few(angle: float) -> None:
     assert len(slices) <= 2 * (length / 72 * 1.2 + 3)
 
 
+def test_a_road_a_little_wider_than_a_slice_needs_no_second_row() -> None:
+    mask = np.zeros((68, 120), np.bool_)
+    mask[:, 40:49] = True  # 72 pixels wide, where 64 of a slice are trusted all along, and 8 more at either side here
+    road = Road.from_mask(mask, SIZE_HW)
+    slices = plan_slices(road, tile=96, overlap=32)
+    assert len(slices) == 9
+    assert not (road.full_mask() & ~slices.looked_at()).any()
+    for piece in slices.slices:
+        top, right, bottom, left = piece.margins_px
+        assert (top, bottom) == (16, 16)
+        assert 8 <= right < 16 and 8 <= left < 16
+    mask[:, 49:52] = True  # 96 pixels, too wide for one
+    assert len(plan_slices(Road.from_mask(mask, SIZE_HW), tile=96, overlap=32)) == 18
+
+
 def test_each_slice_of_a_curve_has_its_own_direction() -> None:
     mask = np.zeros((68, 120), np.uint8)
     cv2.circle(mask, (0, 68), 60, 1, 10)

@@ -3,7 +3,8 @@
 A sweep follows each road. At every step it takes the direction of the road there, gathers the uncovered cells of the
 next band across it, and covers them with as few squares side by side as fit; the next band begins at the first cell
 that is still uncovered, so that curves, widenings and junctions leave no gap. Squares of a band that touch form a run:
-a cell across the line between two of them is covered by both together. Sweeps from either end are pruned of squares
+a cell across the line between two of them is covered by both together. The two squares at the ends of a run may reach a
+little further, or a ragged edge would cost a slice that sees nothing else. Sweeps from either end are pruned of squares
 whose cells others cover, and the smaller plan wins.
 """
 
@@ -26,22 +27,28 @@ _GRACE = 1 + 1e-9
 
 @dataclass(frozen=True)
 class Square:
-    """A trusted square on a canvas: middle (x, y), unit vector upwards (x, y), side."""
+    """A trusted square on a canvas: middle (x, y), unit vector upwards (x, y), side.
+
+    ``beyond`` is how much more is trusted at its left and at its right: at the end of a row there is no neighbour that
+    would know better.
+    """
 
     x: float
     y: float
     up: tuple[float, float]
     side: float
+    beyond: tuple[float, float] = (0.0, 0.0)
 
 
-def cover_cells(canvas: Canvas, side: float) -> list[Square]:
+def cover_cells(canvas: Canvas, side: float, *, beyond: float = 0.0) -> list[Square]:
     """Squares of a side that together hold every cell of the canvas.
 
     Args:
         canvas: The cells and the direction of the road at each.
         side: Side of the squares in the canvas' units; more than one and a half cells.
+        beyond: How much further the squares at the ends of a row may reach, in the canvas' units.
     """
-    plans = [_prune(canvas, _Sweep(canvas, side).run(backwards=backwards)) for backwards in (False, True)]
+    plans = [_prune(canvas, _Sweep(canvas, side, beyond).run(backwards=backwards)) for backwards in (False, True)]
     return min(plans, key=len)
 
 
@@ -52,10 +59,12 @@ def _held(canvas: Canvas, run: list[Square]) -> Indices:
     half = canvas.half_along(first.up)
     along_reach = first.side / 2 * _GRACE - half
     across_reach = along_reach + float(np.hypot(last.x - first.x, last.y - first.y)) / 2
-    window = _window(canvas, y, along_reach + across_reach)
+    left, right = first.beyond[0], last.beyond[1]
+    window = _window(canvas, y, along_reach + across_reach + max(left, right))
     offset = canvas.centres[window] - (x, y)
     along, across = offset @ first.up, offset @ (-first.up[1], first.up[0])
-    return np.asarray(np.flatnonzero((np.abs(along) <= along_reach) & (np.abs(across) <= across_reach)) + window.start)
+    inside = (across >= -across_reach - left) & (across <= across_reach + right)
+    return np.asarray(np.flatnonzero((np.abs(along) <= along_reach) & inside) + window.start)
 
 
 def _window(canvas: Canvas, y: float, reach: float) -> slice:
@@ -67,8 +76,8 @@ def _window(canvas: Canvas, y: float, reach: float) -> slice:
 class _Sweep:
     """The bands of one sweep; `_left` says which cells no square holds yet."""
 
-    def __init__(self, canvas: Canvas, side: float) -> None:
-        self._canvas, self._side = canvas, side
+    def __init__(self, canvas: Canvas, side: float, beyond: float) -> None:
+        self._canvas, self._side, self._beyond = canvas, side, beyond
         self._left = np.ones(len(canvas.centres), np.bool_)
 
     def run(self, *, backwards: bool) -> list[list[Square]]:
@@ -145,15 +154,25 @@ class _Sweep:
         while len(across):
             low, count = across[0] - reach, 1
             while True:
-                inside = across + reach <= low + count * side
+                end = low + count * side + 2 * self._beyond
+                inside = across + reach <= end
                 rest = across[~inside]
-                if not len(rest) or rest[0] - reach >= low + count * side:
+                if not len(rest) or rest[0] - reach >= end:
                     break
                 count += 1
             high = across[inside][-1] + reach
+            over = max((high - low - count * self._side) / 2, 0.0)
+            low, high = low + over, high - over
             starts = np.linspace(low, high - self._side, count) if count > 1 else [(low + high - self._side) / 2]
             places = [right * (start + self._side / 2) + up * middle for start in starts]
-            runs.append([Square(float(x), float(y), (float(up[0]), float(up[1])), self._side) for x, y in places])
+            over *= _GRACE
+            runs.append([
+                Square(
+                    float(x), float(y), (float(up[0]), float(up[1])), self._side,
+                    (over if k == 0 else 0.0, over if k == count - 1 else 0.0),
+                )
+                for k, (x, y) in enumerate(places)
+            ])  # fmt: skip
             across = rest
         return runs
 

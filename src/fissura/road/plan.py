@@ -24,6 +24,9 @@ from fissura.types import BoolMask, FloatArray
 
 Floats = npt.NDArray[np.float64]
 
+_BEYOND = 0.5
+"""Share of the untrusted rim that is trusted after all at the outer sides of a row, where the road ends."""
+
 
 def plan_slices(
     road: Road,
@@ -66,7 +69,7 @@ def plan_slices(
     canvas = frame_canvas(road, cells, finest) if ground is None else ground_canvas(road, cells, ground)
     side = tile / (scale * canvas.per_frame_px)
     margin = overlap / 2 / tile * side
-    squares = cover_cells(canvas, side - 2 * margin)
+    squares = cover_cells(canvas, side - 2 * margin, beyond=margin * _BEYOND)
     pieces = tuple(_slice(canvas, square, side, tile, overlap) for square in squares)
     return RoadSlices(pieces, "road", road.size_hw, tile, overlap, scale)
 
@@ -85,11 +88,13 @@ def _slice(canvas: Canvas, square: Square, side: float, tile: int, overlap: int)
         matrix[2, :2] = 0.0
     top, bottom = transform(matrix, np.array([[middle, middle - 1], [middle, middle + 1]]))
     direction = float(np.degrees(np.arctan2(bottom[1] - top[1], top[0] - bottom[0]))) % 180.0
+    left, right_rim = (overlap / 2 - beyond / step for beyond in square.beyond)
     if _upside_down(top, bottom):
+        left, right_rim = right_rim, left
         turn = np.array([[-1.0, 0, tile - 1], [0, -1.0, tile - 1], [0, 0, 1.0]])
         matrix = matrix @ turn
         matrix = matrix / matrix[2, 2]
-    return RoadSlice(matrix, tile, direction, (overlap / 2,) * 4)
+    return RoadSlice(matrix, tile, direction, (overlap / 2, right_rim, overlap / 2, left))
 
 
 def _upside_down(top: Floats, bottom: Floats) -> bool:
