@@ -27,7 +27,7 @@ from fissura.infer.segmenter import Segmenter  # noqa: E402
 from fissura.metrics.evaluation import evaluate  # noqa: E402
 from fissura.nets import load_weights  # noqa: E402
 from fissura.train.config import TrainConfig, read_config  # noqa: E402
-from fissura.train.loop import train  # noqa: E402
+from fissura.train.loop import read_sets, train  # noqa: E402
 from fissura.train.module import CrackModule  # noqa: E402
 from fissura.train.validate import ModuleBackend  # noqa: E402
 
@@ -67,9 +67,11 @@ def main() -> int:
     config = read_config(options.recipe)
     path = RESULTS / "leave_one_out.json"
     rows: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else {}
+    sets = read_sets(config)
     for name in (None, *GROUPS):
         own = without(config, name)
-        weights = train(own, options.out / own.name, quiet=True)
+        kept = {entry.folder for entry in own.train}
+        weights = train(own, options.out / own.name, quiet=True, sets=[s for s in sets if s.config.folder in kept])
         for tested in GROUPS if name is None else (name,):
             row = rows.setdefault(tested, {})
             row["all sets" if name is None else "without it"] = score(weights, own, tested, data)
