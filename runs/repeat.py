@@ -31,7 +31,7 @@ from machine import RESULTS, describe_run, write_result  # noqa: E402
 from fissura.train.config import read_config  # noqa: E402
 from fissura.train.loop import train  # noqa: E402
 
-STAGES = (*(f"fast_stage{k}" for k in range(1, 7)), "fast")
+STAGES = (*(f"fast_stage{k}" for k in range(1, 6)), "fast")
 PUBLIC = ("deepcrack", "cfd", "crack500", "uavcrack_asphalt", "gaps384")
 WANTED = 0.01
 

@@ -140,9 +140,12 @@ class RoadSlices:
         return np.asarray(cv2.resize(samples, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
     def weight(self, piece: RoadSlice) -> npt.NDArray[np.float32]:
-        """Blend weights of a slice, shape (tile, tile), above 0; divided by their sum over all slices they are one."""
-        ramp = blend_ramp(piece.tile, self.overlap)
-        return ramp[:, None] * ramp[None]
+        """Blend weights of a slice, shape (tile, tile), above 0; divided by their sum over all slices they are one.
+
+        At the end of its trusted part a slice weighs half of what it does inside, on each axis and each side.
+        """
+        top, right, bottom, left = piece.margins_px
+        return blend_ramp(piece.tile, (top, bottom))[:, None] * blend_ramp(piece.tile, (left, right))[None]
 
     def looked_at(self) -> BoolMask:
         """Pixels of the frame that lie in the trusted part of a slice, shape (H, W)."""
@@ -161,13 +164,14 @@ class RoadSlices:
             )
 
 
-def blend_ramp(tile: int, overlap: int) -> npt.NDArray[np.float32]:
-    """Raised cosine over the overlap at both ends, above 0 everywhere, shape (tile,)."""
+def blend_ramp(tile: int, margins: tuple[float, float]) -> npt.NDArray[np.float32]:
+    """Raised cosine over twice the margin at either end, above 0 everywhere, shape (tile,)."""
     centre = np.arange(tile) + 0.5
-    distance = np.minimum(centre, tile - centre)
-    if overlap == 0:
-        return np.ones(tile, np.float32)
-    return np.asarray(np.sin(0.5 * np.pi * np.clip(distance / overlap, 0.0, 1.0)) ** 2, dtype=np.float32)
+    ramp = np.ones(tile)
+    for distance, margin in ((centre, margins[0]), (tile - centre, margins[1])):
+        if margin > 0:
+            ramp = np.minimum(ramp, np.sin(0.25 * np.pi * np.clip(distance / margin, 0.0, 2.0)) ** 2)
+    return np.asarray(ramp, dtype=np.float32)
 
 
 def _warp(frame: RgbImage, matrix: Matrix, side: int, method: int) -> RgbImage:
