@@ -28,6 +28,7 @@ from fissura.imaging.video import open_video
 from fissura.imaging.write import write_jpeg
 from fissura.infer.segmenter import Segmenter
 from fissura.road import Road, RoadSlices
+from fissura.spec import ConfidenceCurve
 from fissura.survey.backdrop import Backdrop
 from fissura.survey.flight import FlightResult, fly
 from fissura.survey.ground import GroundCanvas
@@ -37,6 +38,7 @@ from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, measure
 from fissura.survey.mosaic import draw_mosaic
 from fissura.survey.placing import place_ground
 from fissura.survey.pose import FramePose, Lens
+from fissura.survey.request import DEFAULT_LEAST_CONFIDENCE
 from fissura.synth.aerial import AerialCamera, AerialWorld, WorldOptions, make_world
 from fissura.synth.aerial.flight import plan_flight
 from fissura.synth.aerial.video import write_flight
@@ -159,7 +161,8 @@ def survey(seed: int, segmenter: Segmenter, options: argparse.Namespace, folder:
             result = fly(_Frames(video, list(flight.cameras), looker), looker)
         if result.error is not None:
             raise result.error
-        grounds = measure(canvas, result, lens, looker.segmenter.threshold)
+        curve = None if kind == "true masks" else segmenter.card.confidence
+        grounds = measure(canvas, result, lens, looker.segmenter.threshold, curve)
         row = compare(world, ground, grounds, result, list(flight.cameras), lens, forgive=kind != "true masks")
         row |= {"seed": seed, "masks": kind}
         rows.append(row)
@@ -171,8 +174,10 @@ def survey(seed: int, segmenter: Segmenter, options: argparse.Namespace, folder:
     return rows
 
 
-def measure(canvas: GroundCanvas, result: FlightResult, lens: Lens, threshold: float) -> list[MergedGround]:
-    """The merged ground of every chart."""
+def measure(
+    canvas: GroundCanvas, result: FlightResult, lens: Lens, threshold: float, confidence: ConfidenceCurve | None = None
+) -> list[MergedGround]:
+    """The merged ground of every chart; with a network's curve, without doubtful finds, as a survey does."""
     grounds = []
     for chart in sorted({f.chart for f in result.looked}):
         frames = [SeenFrame.of_look(f, lens) for f in result.looked if f.chart == chart]
@@ -182,7 +187,7 @@ def measure(canvas: GroundCanvas, result: FlightResult, lens: Lens, threshold: f
         place = place_ground([], lens.focal_px, gsd_mm=GSD_MM, origin_xy=(left, top))
         grounds.append(measure_ground(
             canvas, frames, chart, place, origin_rc=(top, left), size_hw=(bottom - top, right - left),
-            threshold=threshold,
+            threshold=threshold, confidence=confidence, least_confidence=DEFAULT_LEAST_CONFIDENCE,
         ))  # fmt: skip
     return grounds
 

@@ -1,4 +1,6 @@
-"""What is too wide for a crack is left out of a survey."""
+"""What is too wide for a crack, or too doubtful, is left out of a survey."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +8,8 @@ import pytest
 from fissura.geo.scale import GroundScale
 from fissura.measure.model import Branch, BranchWidths, CrackGraph
 from fissura.measure.widths import WidthReport
-from fissura.survey.merged import without_wide
+from fissura.spec import ConfidenceCurve
+from fissura.survey.merged import describe_doubtful, without_doubtful, without_wide
 
 
 def network(*branches):
@@ -34,3 +37,43 @@ def test_shadows_patches_and_seals_are_no_cracks(branches, kept):
     assert len(measured.branches) == len(kept)
     assert sum(lost) == pytest.approx(0.5 * (len(branches) - len(kept)))
     assert without_wide(graph, widths, None)[0] is graph
+
+
+CURVE = ConfidenceCurve(intercept=0.0, logit=(1.0, 0.0), log_length=(0.0, 0.0))
+"""The probability itself."""
+
+
+def unsure(*branches):
+    """Branches of 100 px: (crack, probability along it)."""
+    graph, _ = network(*((crack, 4.0, 1.0) for crack, _ in branches))
+    made = [replace(b, probability=np.full(101, p)) for b, (_, p) in zip(graph.branches, branches, strict=True)]
+    return replace(graph, branches=tuple(made))
+
+
+@pytest.mark.parametrize(("branches", "kept"), [
+    ([(0, 0.9), (1, 0.3)], [0]),
+    ([(0, 0.9), (0, 0.3)], [0, 1]),  # the faint end of a sure crack
+    ([(0, 0.3), (0, 0.2), (1, 0.39), (2, 0.41)], [3]),
+])  # fmt: skip
+def test_doubtful_finds_are_left_out_and_counted(branches, kept):
+    graph = unsure(*branches)
+    left, lost = without_doubtful(graph, CURVE, 0.4, GroundScale.uniform(5.0))
+    assert [b.points_rc[0, 0] / 50 for b in left.branches] == kept
+    assert sum(lost) == pytest.approx(0.5 * (len(branches) - len(kept)))
+    assert len(lost) == len({crack for crack, _ in branches}) - len({branches[k][0] for k in kept})
+    if lost:
+        (note,) = describe_doubtful(lost, 0.4)
+        assert f"{len(lost)} finds of {sum(lost):.1f} m" in note and "--least-confidence" in note
+
+
+def test_without_a_scale_doubtful_finds_are_counted_without_their_length():
+    left, lost = without_doubtful(unsure((0, 0.9), (1, 0.3)), CURVE, 0.4, None)
+    assert len(left.branches) == 1
+    assert describe_doubtful(lost, 0.4)[0].startswith("1 finds were left out")
+
+
+def test_only_a_confidence_leaves_anything_out():
+    graph = unsure((0, 0.1))
+    assert without_doubtful(graph, None, 0.4, None) == (graph, ())
+    assert without_doubtful(graph, CURVE, 0.0, None) == (graph, ())
+    assert not without_doubtful(graph, CURVE, 0.4, None)[0].branches

@@ -35,6 +35,10 @@ def survey(
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the engine; all cores if left out.")] = None,
     threshold: Annotated[float | None, typer.Option(help="0 to 1; the model card's if left out.")] = None,
+    least_confidence: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Finds less sure than this are left out; else 0.35, and 0 keeps all."),
+    ] = None,
     scale: Annotated[
         float | None, typer.Option(metavar="N", help="Enlargement of slices; finer cracks for N² times the pixels.")
     ] = None,

@@ -209,12 +209,14 @@ def _crack(
         id=0, crack_id=0, points_rc=simplify_line(points, options.tolerance_px), orientation_deg=0.0,
         length=float(steps.sum()), width_mean=mean, width_median=p50, width_p95=p95,
         width_max=_widest_stretch(width, steps_px), width_sigma=float(np.hypot(error, scale_error)),
-        gsd_mm=gsd, below_gsd=below, confidence=_confidence(branch, steps_px, options.confidence) if known else 1.0,
+        gsd_mm=gsd, below_gsd=below, confidence=branch_confidence(branch, options.confidence) if known else 1.0,
         scaled=scale is not None, bridged_share=float(branch.bridged), notes=_notes(widths, share, below),
     )  # fmt: skip
 
 
-def _confidence(branch: Branch, steps_px: Values, curve: ConfidenceCurve | None) -> float:
+def branch_confidence(branch: Branch, curve: ConfidenceCurve | None) -> float:
+    """How probable it is that a branch is a crack, 0 to 1; without a curve the mean probability along it."""
+    steps_px = np.linalg.norm(np.diff(branch.points_rc, axis=0), axis=1)
     mean = float(np.average(branch.probability, weights=_shares(steps_px)))
     return mean if curve is None else curve(mean, float(steps_px.sum()))
 

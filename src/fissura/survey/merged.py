@@ -11,7 +11,13 @@ import numpy.typing as npt
 from fissura.geo.homography import transform
 from fissura.geo.scale import GroundScale
 from fissura.measure.large import trace_cracks_by_tiles
-from fissura.measure.measuring import Measurement, MeasureOptions, measure_graph, width_per_px
+from fissura.measure.measuring import (
+    Measurement,
+    MeasureOptions,
+    branch_confidence,
+    measure_graph,
+    width_per_px,
+)
 from fissura.measure.model import CrackGraph, Points
 from fissura.measure.rules import RuleSet
 from fissura.measure.widths import WidthReport
@@ -73,6 +79,8 @@ class MergedGround:
         sources: Index of the frame that saw each crack's middle best.
         place: Scale and place.
         left_out: Lengths in metres of what was found but is too wide for a crack.
+        doubtful: Likewise of what is less sure than the survey wants.
+        least_confidence: How sure that is.
     """
 
     chart: int
@@ -81,11 +89,14 @@ class MergedGround:
     sources: tuple[int, ...]
     place: FlightPlace
     left_out: tuple[float, ...] = ()
+    doubtful: tuple[float, ...] = ()
+    least_confidence: float = 0.0
 
     @property
     def notes(self) -> tuple[str, ...]:
         """For the user."""
-        return (*self.place.notes, *describe_left_out(self.left_out))
+        doubts = describe_doubtful(self.doubtful, self.least_confidence)
+        return (*self.place.notes, *describe_left_out(self.left_out), *doubts)
 
 
 def describe_left_out(lengths_m: Sequence[float]) -> tuple[str, ...]:
@@ -95,6 +106,18 @@ def describe_left_out(lengths_m: Sequence[float]) -> tuple[str, ...]:
     return (
         f"{len(lengths_m)} finds of {sum(lengths_m):.1f} m in all were left out: wider than {WIDEST_CRACK_MM:g} mm, or "
         "without the dark profile of a crack, they are shadows, patches, seals or holes",
+    )
+
+
+def describe_doubtful(lengths_m: Sequence[float], least: float) -> tuple[str, ...]:
+    """A note on what `without_doubtful` left out; none if that was nothing."""
+    if not lengths_m:
+        return ()
+    total = sum(lengths_m)
+    length = "" if np.isnan(total) else f" of {total:.1f} m in all"
+    return (
+        f"{len(lengths_m)} finds{length} were left out: no part of them is a crack with a confidence of {least:g} or "
+        "more (--least-confidence)",
     )
 
 
@@ -117,6 +140,7 @@ def chart_bounds(frames: Sequence[SeenFrame]) -> tuple[int, int, int, int] | Non
 def measure_ground(
     canvas: GroundCanvas, frames: Sequence[SeenFrame], chart: int, place: FlightPlace, *, origin_rc: tuple[int, int],
     size_hw: tuple[int, int], threshold: float, rules: RuleSet | None = None, confidence: ConfidenceCurve | None = None,
+    least_confidence: float = 0.0,
 ) -> MergedGround:  # fmt: skip
     """Trace, measure and classify the cracks of one connected piece of ground.
 
@@ -130,6 +154,7 @@ def measure_ground(
         threshold: Probability above which a pixel is crack.
         rules: Severities.
         confidence: The network's, see `MeasureOptions`.
+        least_confidence: Finds that are less sure are left out, see `without_doubtful`.
     """
     top, left = origin_rc
 
@@ -144,11 +169,15 @@ def measure_ground(
         return canvas.read(*shifted(rows, columns)).rgb
 
     graph = trace_cracks_by_tiles(read_window, *size_hw)
+    # Before widths are measured: what is no crack teaches a wrong darkness.
+    graph, doubtful = without_doubtful(graph, confidence, least_confidence, place.scale)
     widths = measure_widths_by_windows(graph, read_rgb)
     graph, widths, left_out = without_wide(graph, widths, place.scale)
     options = MeasureOptions(road_direction_at=_road_directions(frames, origin_rc), rules=rules, confidence=confidence)
     found = _with_resampling(measure_graph(graph, scale=place.scale, options=options, widths=widths))
-    return MergedGround(chart, origin_rc, found, _nearest(found, frames, origin_rc), place, left_out)
+    return MergedGround(
+        chart, origin_rc, found, _nearest(found, frames, origin_rc), place, left_out, doubtful, least_confidence
+    )
 
 
 def _with_resampling(found: Measurement) -> Measurement:
@@ -159,6 +188,41 @@ def _with_resampling(found: Measurement) -> Measurement:
         for crack, mm in zip(found.cracks, per_px, strict=True)
     )
     return replace(found, cracks=cracks)
+
+
+def without_doubtful(
+    graph: CrackGraph, curve: ConfidenceCurve | None, least: float, scale: GroundScale | None
+) -> tuple[CrackGraph, tuple[float, ...]]:
+    """Leave out finds none of whose branches is a crack with a confidence of at least `least`.
+
+    A faint end of a sure crack stays: what hangs together is judged by its surest part.
+
+    Args:
+        graph: Centrelines with the probability along them.
+        curve: The network's. Without one nothing is left out, since its probabilities are no confidence.
+        least: 0 to 1.
+        scale: For lengths.
+    Returns:
+        What is left, and the length in metres of each find that was left out, NaN without a scale.
+    """
+    if curve is None or least <= 0.0 or not graph.branches:
+        return graph, ()
+    sure = np.array([branch_confidence(branch, curve) for branch in graph.branches])
+    of = np.unique([b.crack_id for b in graph.branches], return_inverse=True)[1]
+    surest = np.zeros(of.max() + 1)
+    np.maximum.at(surest, of, sure)
+    kept = surest[of] >= least
+    if kept.all():
+        return graph, ()
+    lost = np.zeros(len(surest))
+    for k in np.flatnonzero(~kept):
+        if scale is None:
+            lost[of[k]] = np.nan
+        else:
+            steps = np.diff(scale.to_ground(graph.branches[k].points_rc), axis=0)
+            lost[of[k]] += float(np.linalg.norm(steps, axis=1).sum()) / 1000.0
+    branches = tuple(graph.branches[k] for k in np.flatnonzero(kept))
+    return replace(graph, branches=branches), tuple(float(v) for v in lost[surest < least])
 
 
 def without_wide(

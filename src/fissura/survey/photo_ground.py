@@ -168,7 +168,7 @@ def _overlapping(shapes: Sequence[shapely.Geometry]) -> list[list[int]]:
 def measure_part(
     flight: PhotoFlight, part: Sequence[int], folder: RunFolder, name: str, *, threshold: float, rules: RuleSet | None,
     model: str, route: Route | None = None, confidence: ConfidenceCurve | None = None,
-    progress: Callable[[str], None] | None = None,
+    least_confidence: float = 0.0, progress: Callable[[str], None] | None = None,
 ) -> GroundRecord:  # fmt: skip
     """Measure one connected piece of ground, draw its mosaic and the pictures of its worst cracks.
 
@@ -182,6 +182,7 @@ def measure_part(
         model: Name and version of the network.
         route: Gives the road's direction to photos in which none was found.
         confidence: The network's, see `fissura.measure.MeasureOptions`.
+        least_confidence: Finds that are less sure are left out, see `fissura.survey.merged.without_doubtful`.
         progress: Told the name of each photo that was put in.
     """
     start = time.perf_counter()
@@ -193,7 +194,7 @@ def measure_part(
         _put(flight, i, folder, canvas, backdrop)
         if progress is not None:
             progress(flight.photos[i].look.source)
-    merged = _measure(flight, part, canvas, threshold, rules, route, confidence)
+    merged = _measure(flight, part, canvas, threshold, rules, route, confidence, least_confidence)
     best = _best_photos(flight, part, merged)
     record = record_ground(
         merged, lambda crack, index: _sighting(flight, best[crack.id], merged, crack), area_source=name, model=model
@@ -283,7 +284,7 @@ def _put(flight: PhotoFlight, i: int, folder: RunFolder, canvas: GroundCanvas, b
 
 def _measure(
     flight: PhotoFlight, part: Sequence[int], canvas: GroundCanvas, threshold: float, rules: RuleSet | None,
-    route: Route | None, confidence: ConfidenceCurve | None,
+    route: Route | None, confidence: ConfidenceCurve | None, least_confidence: float,
 ) -> MergedGround:  # fmt: skip
     frames = [SeenFrame(flight.pose(i), flight.lens(i), _direction_deg(flight, i, route)) for i in part]
     bounds = canvas.bounds_rc or chart_bounds(frames)
@@ -302,7 +303,7 @@ def _measure(
     place = FlightPlace(scale, placement, tuple(notes))
     return measure_ground(
         canvas, frames, 0, place, origin_rc=(top, left), size_hw=(bottom - top, right - left), threshold=threshold,
-        rules=rules, confidence=confidence,
+        rules=rules, confidence=confidence, least_confidence=least_confidence,
     )  # fmt: skip
 
 

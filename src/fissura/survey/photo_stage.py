@@ -288,7 +288,7 @@ class PhotoStage:
             record = measure_part(
                 flight, part, self.folder, name, threshold=self.threshold, rules=self.rules, model=self.model,
                 route=self.route, confidence=self.segmenters[0].card.confidence if self.segmenters else None,
-                progress=line.advance,
+                least_confidence=self.request.least_confidence, progress=line.advance,
             )  # fmt: skip
         plain = record.to_plain()
         self.folder.commit(path, [stamp, _poses_stamp(flight, part)], plain)

@@ -52,6 +52,7 @@ def survey_one_raster(
         with ProgressLine(f"raster {path.name}", 100, quiet=request.quiet, unit="%") as line:
             found = survey_raster(
                 path, work, segmenter, rules=rules, network_scale=None, gsd_mm=request.gsd_mm, files=files,
+                least_confidence=request.least_confidence,
                 progress=lambda done, total: line.advance("", int(100 * done / total) - line.count),
             )  # fmt: skip
         record = _record(found, path, name, source, folder.out, f"{segmenter.card.name} {segmenter.card.version}")

@@ -30,7 +30,7 @@ from fissura.measure.model import Points, Values
 from fissura.measure.rules import RuleSet
 from fissura.measure.windows import measure_widths_by_windows
 from fissura.measure_frame import COARSE_GSD_MM
-from fissura.survey.merged import describe_left_out, without_wide
+from fissura.survey.merged import describe_doubtful, describe_left_out, without_doubtful, without_wide
 from fissura.survey.raster_layers import LayerFiles, RasterLayers
 from fissura.survey.raster_network import NetworkRows
 from fissura.survey.raster_overlay import RasterOverlay
@@ -103,6 +103,7 @@ def survey_raster(
     files: LayerFiles | None = None,
     road_direction_at: Callable[[Points], Values] | None = None,
     widths: WidthScale | None = None,
+    least_confidence: float = 0.0,
 ) -> RasterSurvey:
     """Find and measure the cracks of a raster of any size, and write mask, probability and overlay.
 
@@ -119,6 +120,7 @@ def survey_raster(
         files: Where the layers go; ``mask.tif`` and so on in the work folder if left out.
         road_direction_at: See `MeasureOptions`.
         widths: Colours of the overlay, shared with other pictures.
+        least_confidence: Finds that are less sure are not measured, see `fissura.survey.merged.without_doubtful`.
     Raises:
         ImageError: The raster cannot be read, or the region lies outside of it.
         OutputError: A result cannot be written; what is finished stays.
@@ -133,7 +135,7 @@ def survey_raster(
         require_space(work_folder, _BYTES_PER_PX * raster.height * raster.width, f"surveying {path.name}")
         with run.timed("network"):
             network.run(run.add)
-        return run.finish(rules, gsd_mm, road_direction_at, widths)
+        return run.finish(rules, gsd_mm, road_direction_at, widths, least_confidence)
 
 
 def _stamp(
@@ -190,7 +192,7 @@ class _Run:
 
     def finish(
         self, rules: RuleSet | None, gsd_mm: float | None, road_direction_at: Callable[[Points], Values] | None,
-        widths: WidthScale | None,
+        widths: WidthScale | None, least_confidence: float,
     ) -> RasterSurvey:  # fmt: skip
         """Everything after the network."""
         finding = find_ground_scale(self.path, gsd_mm=gsd_mm)
@@ -199,7 +201,7 @@ class _Run:
             options = MeasureOptions(
                 road_direction_at=road_direction_at, rules=rules, confidence=self.confidence
             )
-            found = self._measure(read_grey, finding.scale, options)
+            found = self._measure(read_grey, finding.scale, options, least_confidence)
             overlay = RasterOverlay(found, widths)
             with self.part("draw") as told:
                 self.layers.draw(overlay.draw, told)
@@ -228,8 +230,9 @@ class _Run:
         return (found, "") if isinstance(found, RasterPlacement) else (None, position.reason)
 
     def _measure(
-        self, read_grey: Callable[[slice, slice], Any], scale: GroundScale | None, options: MeasureOptions
-    ) -> Measurement:
+        self, read_grey: Callable[[slice, slice], Any], scale: GroundScale | None, options: MeasureOptions,
+        least_confidence: float,
+    ) -> Measurement:  # fmt: skip
         seen_px = 0.0
 
         def read_window(rows: slice, columns: slice) -> tuple[BoolMask, Probability | None]:
@@ -241,10 +244,12 @@ class _Run:
 
         with self.part("trace") as traced:
             graph = trace_cracks_by_tiles(read_window, *self.raster.size_hw)
+            graph, doubtful = without_doubtful(graph, options.confidence, least_confidence, scale)
         with self.part("widths"):
             report = measure_widths_by_windows(graph, self._read_rgb)
             graph, report, left_out = without_wide(graph, report, scale)
         self.notes += describe_left_out(left_out)
+        self.notes += describe_doubtful(doubtful, least_confidence)
         return measure_graph(graph, scale=scale, options=options, widths=report)
 
     def _read_rgb(self, rows: slice, columns: slice) -> RgbImage:

@@ -233,6 +233,7 @@ def _measure(run: VideoRun, result: FlightResult) -> list[MergedGround]:
         grounds.append(measure_ground(
             run.canvas, frames, chart, place, origin_rc=(top, left), size_hw=(bottom - top, right - left),
             threshold=run.segmenter.threshold, rules=run.rules, confidence=run.segmenter.card.confidence,
+            least_confidence=run.request.least_confidence,
         ))  # fmt: skip
         run.notes.extend(place.notes)
     return grounds
