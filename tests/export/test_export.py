@@ -85,6 +85,12 @@ def test_engines_agree_with_torch(exported: Path) -> None:
     assert report["images"] == 3
 
 
+def test_a_few_images_of_each_set_are_enough_for_slow_networks(weights: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "few.onnx"
+    export_model(weights, out, validate=[data, data], validate_limit=1, say=lambda _: None)
+    assert json.loads(out.with_suffix(".parity.json").read_text())["images"] == 2
+
+
 def test_three_engines_give_one_mask(exported: Path) -> None:
     rgb, _ = render_training_crop(np.random.default_rng(5), 150, crack_probability=1.0)
     masks = [

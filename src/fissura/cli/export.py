@@ -21,6 +21,10 @@ def export(
     validate: Annotated[
         list[Path] | None, typer.Option(help="Data set (images/, masks/) int8 is accepted on. May be repeated.")
     ] = None,
+    validate_limit: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="At most N images of each data set, evenly spread; for slow networks."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name in the model card; default: as trained.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
@@ -50,6 +54,6 @@ def export(
                 f"'fissura export' needs {error.name}; run: pip install 'fissura[train,onnxruntime]'"
             ) from error
         export_model(
-            checkpoint, out, int8=int8, calibrate=calibrate or (), validate=validate or (), name=name,
-            say=lambda line: say(line, quiet=quiet),
+            checkpoint, out, int8=int8, calibrate=calibrate or (), validate=validate or (),
+            validate_limit=validate_limit, name=name, say=lambda line: say(line, quiet=quiet),
         )  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fissura.data.pairs import Pair
+from fissura.data.pairs import Pair, spread
 from fissura.errors import ModelError, OutputError
 from fissura.export.checkpoint import load_trained
 from fissura.export.int8 import CALIBRATION_TILES, read_calibration_tiles, write_int8
@@ -32,6 +32,7 @@ def export_model(
     int8: bool = False,
     calibrate: Sequence[Path] = (),
     validate: Sequence[Path] = (),
+    validate_limit: int | None = None,
     name: str | None = None,
     say: Callable[[str], None] = print,
 ) -> ParityReport:
@@ -43,6 +44,7 @@ def export_model(
         int8: Also make an int8 file; needs both folders.
         calibrate: Folders of training images, drawn from evenly; without any, generated crops serve
         validate: Folders with data sets of images and masks, on which int8 and bf16 are accepted or not.
+        validate_limit: At most so many images of each folder, evenly spread; None takes all.
         name: Another name for the card.
         say: Called with lines for people.
     Returns:
@@ -52,7 +54,13 @@ def export_model(
         DataError: A folder cannot be used.
         OutputError: A file cannot be written.
     """
-    pairs = [pair for folder in validate for pair in find_all_pairs(folder)]
+    pairs = [
+        pair
+        for folder in validate
+        for pair in (
+            find_all_pairs(folder) if validate_limit is None else spread(find_all_pairs(folder), validate_limit)
+        )
+    ]
     card = _write_weights(checkpoint, out, name)
     share = -(-CALIBRATION_TILES // max(len(calibrate), 1))
     tiles = [t for folder in calibrate for t in read_calibration_tiles(folder, card.tile, count=share)]
