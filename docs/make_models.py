@@ -120,12 +120,13 @@ def unseen_text(result: dict[str, Any]) -> str:
          f"{row['without it']['F1']:.3f}", f"{row['all sets']['F1']:.3f}"]
         for name, row in result["rows"].items() if "without it" in row
     ]  # fmt: skip
+    network = " ".join([result["architecture"], *(f"{k}={v}" for k, v in result["options"].items())])
     head = ["set", "F1@2px, never seen", "F1@2px, seen", "F1, never seen", "F1, seen"]
     return (
         "## Places never seen\n\n"
-        f"Trainings of {result['steps']} steps of {result['crops_a_step']} crops from fresh weights (undertrained: "
-        f"what a set is worth, not how good the models are), `{result['architecture']}` {result['options']}; each "
-        "without one set and all that comes from the same place, judged on that set's test folder:\n\n"
+        f"Trainings of {result['steps']} steps of {result['crops_a_step']} crops of {result['tile']}², fresh weights "
+        f"(undertrained: what a set is worth, not how good the models are), `{network}`; each without one set and all "
+        "that comes from the same place, judged on that set's test folder:\n\n"
         + markdown(head, rows)
         + f"\n\nMeasured {origin(result)}; `runs/leave_one_out.py`."
     )

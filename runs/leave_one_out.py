@@ -33,7 +33,7 @@ from fissura.train.validate import ModuleBackend  # noqa: E402
 
 GROUPS = {
     "deepcrack": ("deepcrack",), "cfd": ("cfd",), "crack500": ("crack500",), "gaps384": ("gaps384", "gaps384_448"),
-    "uavcrack_asphalt": ("uavcrack_asphalt", "uavcrack_misc", "uavcrack_concrete"),
+    "uavcrack_asphalt": ("uavcrack_asphalt", "uavcrack_misc", "uavcrack_concrete"), "uav_quay": ("uav_quay",),
 }  # fmt: skip
 """Sets to leave out, each with all that comes from the same place."""
 
