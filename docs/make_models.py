@@ -191,6 +191,21 @@ def peers_text(compared: dict[str, Any], published: dict[str, Any] | None, speed
     )
 
 
+def larger_text(larger: dict[str, Any], fast: dict[str, Any]) -> str:
+    """The network of three magnifications beside the default, both in int8."""
+    rows = []
+    for name, record in (("fast", fast), ("three magnifications", larger)):
+        parts = record["precisions"]["int8"]
+        sets = parts["test"]["sets"]
+        alarms = sum(entry["false_alarms"] for entry in parts["negatives"]["sets"])
+        images = sum(entry["images"] for entry in parts["negatives"]["sets"])
+        figures = [f"{e['figures']['F1']:.3f} / {e['figures']['F1@2px']:.3f}" for e in sets]
+        means = parts["test"]["mean_over_sets"]
+        rows.append([name, *figures, f"{means['F1']:.3f} / {means['F1@2px']:.3f}", f"{alarms} of {images}"])
+    head = ["F1 / F1@2px", *(entry["name"].split("/")[0] for entry in sets), "mean", "false alarms"]
+    return markdown(head, rows) + f"\n\nMeasured {origin(larger)}; `runs/accurate.sh`."
+
+
 def confidence_text(results: list[dict[str, Any]]) -> str:
     """Reliability."""
     parts = []
@@ -216,6 +231,9 @@ def main() -> None:
         found = [read(p.stem) for p in sorted(RESULTS.glob(f"{kind}_*.json"))]
         if found:
             text = replace_block(text, name, write([f for f in found if f is not None]))
+    larger, fast = read("accuracy_accurate"), read("accuracy_fast")
+    if larger and fast:
+        text = replace_block(text, "larger", larger_text(larger, fast))
     if speed := read("speed_models"):
         text = replace_block(text, "speed", speed_text(speed))
     if compared := read("compare"):

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that made the shipped model 'accurate', from 'fast' on. Needs FISSURA_DATA and fissura[dev] on PATH.
+# Everything that made the model 'accurate', which is not shipped, from 'fast' on. Needs FISSURA_DATA and fissura[dev] on PATH.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ -d out/aerial ] || runs/make_aerial.sh
