@@ -1,7 +1,8 @@
 """The published HACNetV2 beside the networks of runs/compare.yaml: ``python benchmarks/peers.py out/published``.
 
-Keeps the table of that folder, made by ``fissura compare runs/published.yaml``, as benchmarks/results/published.json.
-It must have been trained on the crops of the comparison in benchmarks/results/compare.json.
+Keeps the table of that folder, made by ``fissura compare runs/compare_published.yaml``, as
+benchmarks/results/published.json. It must have been trained on the crops of the comparison in
+benchmarks/results/compare.json.
 """
 
 from __future__ import annotations

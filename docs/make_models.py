@@ -187,7 +187,7 @@ def peers_text(compared: dict[str, Any], published: dict[str, Any] | None, speed
         + markdown(head, rows)
         + f"\n\nTrained {compared['measured'][:10]}"
         + (f" (the published network {published['measured'][:10]})" if published else "")
-        + "; `runs/compare.yaml`, `runs/published.yaml`. *ms*: fastest of fp32 and bf16, table above."
+        + "; `runs/compare.yaml`, `runs/compare_published.yaml`. *ms*: fastest of fp32 and bf16, table above."
     )
 
 
