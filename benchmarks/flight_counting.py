@@ -38,7 +38,6 @@ from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, measure
 from fissura.survey.mosaic import draw_mosaic
 from fissura.survey.placing import place_ground
 from fissura.survey.pose import FramePose, Lens
-from fissura.survey.request import DEFAULT_LEAST_CONFIDENCE
 from fissura.synth.aerial import AerialCamera, AerialWorld, WorldOptions, make_world
 from fissura.synth.aerial.flight import plan_flight
 from fissura.synth.aerial.video import write_flight
@@ -187,7 +186,7 @@ def measure(
         place = place_ground([], lens.focal_px, gsd_mm=GSD_MM, origin_xy=(left, top))
         grounds.append(measure_ground(
             canvas, frames, chart, place, origin_rc=(top, left), size_hw=(bottom - top, right - left),
-            threshold=threshold, confidence=confidence, least_confidence=DEFAULT_LEAST_CONFIDENCE,
+            threshold=threshold, confidence=confidence, least_confidence=None,
         ))  # fmt: skip
     return grounds
 

@@ -9,7 +9,7 @@ from fissura.geo.scale import GroundScale
 from fissura.measure.model import Branch, BranchWidths, CrackGraph
 from fissura.measure.widths import WidthReport
 from fissura.spec import ConfidenceCurve
-from fissura.survey.merged import describe_doubtful, without_doubtful, without_wide
+from fissura.survey.merged import LEAST_CONFIDENCE, confidence_limit, describe_doubtful, without_doubtful, without_wide
 
 
 def network(*branches):
@@ -77,3 +77,9 @@ def test_only_a_confidence_leaves_anything_out():
     assert without_doubtful(graph, None, 0.4, None) == (graph, ())
     assert without_doubtful(graph, CURVE, 0.0, None) == (graph, ())
     assert not without_doubtful(graph, CURVE, 0.4, None)[0].branches
+
+
+def test_near_the_ground_alone_confidence_decides():
+    assert confidence_limit(GroundScale.uniform(5.0), (100, 100)) == LEAST_CONFIDENCE
+    assert confidence_limit(GroundScale.uniform(17.0), (100, 100)) == 0.0
+    assert confidence_limit(None, (100, 100)) == 0.0

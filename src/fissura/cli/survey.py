@@ -37,7 +37,7 @@ def survey(
     threshold: Annotated[float | None, typer.Option(help="0 to 1; the model card's if left out.")] = None,
     least_confidence: Annotated[
         float | None,
-        typer.Option(metavar="N", help="Finds less sure than this are left out; else 0.35, and 0 keeps all."),
+        typer.Option(metavar="N", help="Finds less sure are left out; else 0.35 up to 10 mm a pixel, 0 above."),
     ] = None,
     scale: Annotated[
         float | None, typer.Option(metavar="N", help="Enlargement of slices; finer cracks for N² times the pixels.")

@@ -32,6 +32,9 @@ from fissura.types import BoolMask, Probability, RgbImage
 WIDEST_CRACK_MM = 150.0
 """What is wider on the whole is a shadow, a patch or a hole, whatever the network says: ASTM D6433 calls 75 mm high."""
 WIDEST_PLAIN_MM, _PROFILE_PX = 60.0, 10.0
+LEAST_CONFIDENCE, CLOSE_GSD_MM = 0.35, 10.0
+"""Finds that are less sure are left out where a pixel is at most so large on the ground. Confidences are fitted on
+photographs from nearby; on real frames of 17 mm a pixel a fifth of the cracks is below that limit (docs/LOG.md)."""
 RESAMPLED_SIGMA_PX = 0.2
 """Error of a width, common to all of a flight, from JPEG, interpolation and a frame's own blur: 0.15 and 0.19 px on two
 drawn flights (seeds 501 and 502 of `benchmarks/survey_truth.py`), where the fits alone state 0.09."""
@@ -140,7 +143,7 @@ def chart_bounds(frames: Sequence[SeenFrame]) -> tuple[int, int, int, int] | Non
 def measure_ground(
     canvas: GroundCanvas, frames: Sequence[SeenFrame], chart: int, place: FlightPlace, *, origin_rc: tuple[int, int],
     size_hw: tuple[int, int], threshold: float, rules: RuleSet | None = None, confidence: ConfidenceCurve | None = None,
-    least_confidence: float = 0.0,
+    least_confidence: float | None = 0.0,
 ) -> MergedGround:  # fmt: skip
     """Trace, measure and classify the cracks of one connected piece of ground.
 
@@ -154,7 +157,7 @@ def measure_ground(
         threshold: Probability above which a pixel is crack.
         rules: Severities.
         confidence: The network's, see `MeasureOptions`.
-        least_confidence: Finds that are less sure are left out, see `without_doubtful`.
+        least_confidence: Finds that are less sure are left out, see `without_doubtful`; None: `confidence_limit`.
     """
     top, left = origin_rc
 
@@ -169,6 +172,8 @@ def measure_ground(
         return canvas.read(*shifted(rows, columns)).rgb
 
     graph = trace_cracks_by_tiles(read_window, *size_hw)
+    if least_confidence is None:
+        least_confidence = confidence_limit(place.scale, size_hw)
     # Before widths are measured: what is no crack teaches a wrong darkness.
     graph, doubtful = without_doubtful(graph, confidence, least_confidence, place.scale)
     widths = measure_widths_by_windows(graph, read_rgb)
@@ -188,6 +193,19 @@ def _with_resampling(found: Measurement) -> Measurement:
         for crack, mm in zip(found.cracks, per_px, strict=True)
     )
     return replace(found, cracks=cracks)
+
+
+def confidence_limit(scale: GroundScale | None, size_hw: tuple[int, int]) -> float:
+    """How sure finds have to be where the user does not say: `LEAST_CONFIDENCE` near the ground, else 0.
+
+    Args:
+        scale: Of the measured picture. Without one nobody knows how near it is.
+        size_hw: Of the measured picture in pixels; its middle counts.
+    """
+    if scale is None:
+        return 0.0
+    middle = np.array([[(size_hw[0] - 1) / 2, (size_hw[1] - 1) / 2]])
+    return LEAST_CONFIDENCE if float(scale.gsd_mm(middle)[0]) <= CLOSE_GSD_MM else 0.0
 
 
 def without_doubtful(

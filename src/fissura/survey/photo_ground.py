@@ -168,7 +168,7 @@ def _overlapping(shapes: Sequence[shapely.Geometry]) -> list[list[int]]:
 def measure_part(
     flight: PhotoFlight, part: Sequence[int], folder: RunFolder, name: str, *, threshold: float, rules: RuleSet | None,
     model: str, route: Route | None = None, confidence: ConfidenceCurve | None = None,
-    least_confidence: float = 0.0, progress: Callable[[str], None] | None = None,
+    least_confidence: float | None = 0.0, progress: Callable[[str], None] | None = None,
 ) -> GroundRecord:  # fmt: skip
     """Measure one connected piece of ground, draw its mosaic and the pictures of its worst cracks.
 
@@ -284,7 +284,7 @@ def _put(flight: PhotoFlight, i: int, folder: RunFolder, canvas: GroundCanvas, b
 
 def _measure(
     flight: PhotoFlight, part: Sequence[int], canvas: GroundCanvas, threshold: float, rules: RuleSet | None,
-    route: Route | None, confidence: ConfidenceCurve | None, least_confidence: float,
+    route: Route | None, confidence: ConfidenceCurve | None, least_confidence: float | None,
 ) -> MergedGround:  # fmt: skip
     frames = [SeenFrame(flight.pose(i), flight.lens(i), _direction_deg(flight, i, route)) for i in part]
     bounds = canvas.bounds_rc or chart_bounds(frames)

@@ -30,7 +30,13 @@ from fissura.measure.model import Points, Values
 from fissura.measure.rules import RuleSet
 from fissura.measure.windows import measure_widths_by_windows
 from fissura.measure_frame import COARSE_GSD_MM
-from fissura.survey.merged import describe_doubtful, describe_left_out, without_doubtful, without_wide
+from fissura.survey.merged import (
+    confidence_limit,
+    describe_doubtful,
+    describe_left_out,
+    without_doubtful,
+    without_wide,
+)
 from fissura.survey.raster_layers import LayerFiles, RasterLayers
 from fissura.survey.raster_network import NetworkRows
 from fissura.survey.raster_overlay import RasterOverlay
@@ -103,7 +109,7 @@ def survey_raster(
     files: LayerFiles | None = None,
     road_direction_at: Callable[[Points], Values] | None = None,
     widths: WidthScale | None = None,
-    least_confidence: float = 0.0,
+    least_confidence: float | None = 0.0,
 ) -> RasterSurvey:
     """Find and measure the cracks of a raster of any size, and write mask, probability and overlay.
 
@@ -120,7 +126,8 @@ def survey_raster(
         files: Where the layers go; ``mask.tif`` and so on in the work folder if left out.
         road_direction_at: See `MeasureOptions`.
         widths: Colours of the overlay, shared with other pictures.
-        least_confidence: Finds that are less sure are not measured, see `fissura.survey.merged.without_doubtful`.
+        least_confidence: Finds that are less sure are not measured, see `fissura.survey.merged.without_doubtful`;
+            None: `fissura.survey.merged.confidence_limit`.
     Raises:
         ImageError: The raster cannot be read, or the region lies outside of it.
         OutputError: A result cannot be written; what is finished stays.
@@ -192,7 +199,7 @@ class _Run:
 
     def finish(
         self, rules: RuleSet | None, gsd_mm: float | None, road_direction_at: Callable[[Points], Values] | None,
-        widths: WidthScale | None, least_confidence: float,
+        widths: WidthScale | None, least_confidence: float | None,
     ) -> RasterSurvey:  # fmt: skip
         """Everything after the network."""
         finding = find_ground_scale(self.path, gsd_mm=gsd_mm)
@@ -201,6 +208,8 @@ class _Run:
             options = MeasureOptions(
                 road_direction_at=road_direction_at, rules=rules, confidence=self.confidence
             )
+            if least_confidence is None:
+                least_confidence = confidence_limit(finding.scale, self.raster.size_hw)
             found = self._measure(read_grey, finding.scale, options, least_confidence)
             overlay = RasterOverlay(found, widths)
             with self.part("draw") as told:

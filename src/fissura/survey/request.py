@@ -21,8 +21,6 @@ DEFAULT_SCALE = 1.5
 """Enlargement of slices. On traced frames of 17 mm a pixel it found most (recall 0.42, 0.58, 0.60 at 1, 1.5, 2, and at
 1.5 the fewest false alarms; `benchmarks/drone_traces.py`), on flights of 8.5 mm a pixel more than 1 did."""
 DEFAULT_SECTION_M = 100.0
-DEFAULT_LEAST_CONFIDENCE = 0.35
-"""See docs/LOG.md: on drawn flights false finds are below it and cracks are not."""
 
 _NOT_RESULTS = ("sources", "out", "workers", "threads", "overwrite", "quiet", "debug")
 """Options that do not change what is found. More sources may join a run."""
@@ -40,7 +38,7 @@ class SurveyRequest:
     precision: str = "auto"
     threads: int | None = None
     threshold: float | None = None
-    least_confidence: float = DEFAULT_LEAST_CONFIDENCE
+    least_confidence: float | None = None
     scale: float = DEFAULT_SCALE
     gsd_mm: float | None = None
     ground_height_m: float | None = None
@@ -75,7 +73,7 @@ class SurveyRequest:
         ):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SettingsError(f"{name} is {value:g}; give {what}, above 0")
-        if not 0.0 <= self.least_confidence <= 1.0:
+        if self.least_confidence is not None and not 0.0 <= self.least_confidence <= 1.0:
             raise SettingsError(f"--least-confidence is {self.least_confidence:g}; give 0 (keep all) to 1")
         if not 0.25 <= self.scale <= 4:
             raise SettingsError(f"--scale is {self.scale:g}; give a factor from 0.25 to 4")
