@@ -7,6 +7,7 @@ benchmarks/results/compare.json.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -18,8 +19,13 @@ EQUAL = ("train", "tile", "overlap", "batch", "steps", "optimizer", "learning_ra
 """Of the recipe: what has to be the same for a fair row."""
 
 
-def main(folder: Path) -> None:
-    table = json.loads((folder / "table.json").read_text(encoding="utf-8"))
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of the finished comparison")
+    path = parser.parse_args().folder / "table.json"
+    if not path.is_file():
+        sys.exit(f"there is no {path}; run fissura compare runs/compare_published.yaml first")
+    table = json.loads(path.read_text(encoding="utf-8"))
     other = json.loads((RESULTS / "compare.json").read_text(encoding="utf-8"))
     ours, theirs = table["grid"]["recipe"], other["grid"]["recipe"]
     different = [key for key in EQUAL if ours[key] != theirs[key]]
@@ -31,4 +37,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from fissura.infer import find_model, load_segmenter
 from fissura.infer.backend import BackendOptions, Precision, load_backend
 from fissura.infer.precision import fast_precisions
 from fissura.infer.store import describe_file
+from fissura.infer.timing import time_in_turns
 from fissura.nets import load_weights
 from fissura.nets.hacnet_v2 import HACNetV2, HACNetV2Config
 from fissura.synth.crops import render_training_crop
@@ -120,15 +120,8 @@ def write_large_graphs(model: str, folder: Path) -> dict[str, Path]:
 
 def time_rows(rows: dict[str, Row], rounds: int) -> dict[str, list[float]]:
     """Seconds per image of every row in every round."""
-    for call, _ in rows.values():
-        call()
-    seconds: dict[str, list[float]] = {name: [] for name in rows}
-    for _ in range(rounds):
-        for name, (call, images) in rows.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append((time.perf_counter() - start) / images)
-    return seconds
+    seconds = time_in_turns({name: call for name, (call, _) in rows.items()}, rounds)
+    return {name: [value / rows[name][1] for value in values] for name, values in seconds.items()}
 
 
 def summarise(rows: dict[str, Row], seconds: dict[str, list[float]]) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from fissura.export import export_onnx
 from fissura.infer.backend import BackendOptions, Precision, load_backend
 from fissura.infer.precision import fast_precisions
 from fissura.infer.store import list_models
+from fissura.infer.timing import time_in_turns
 from fissura.nets import build, load_weights, parameter_count
 from fissura.nets.gmac import count_gmac
 from fissura.spec import ModelCard
@@ -81,13 +81,8 @@ def main() -> None:
                 backends[f"{name} {precision}"] = load_backend(
                     "openvino", path, BackendOptions(precision, THREADS, in_flight=1)
                 )
-    seconds: dict[str, list[float]] = {name: [] for name in backends}
-    for turn in range(options.rounds + 1):
-        for name, backend in backends.items():
-            start = time.perf_counter()
-            list(backend.predict_tiles([image]))
-            if turn:  # the first round warms up
-                seconds[name].append(time.perf_counter() - start)
+    calls = {name: lambda b=backend: list(b.predict_tiles([image])) for name, backend in backends.items()}
+    seconds = time_in_turns(calls, options.rounds)
     base = min((f"{BASE} {p}" for p in precisions), key=lambda n: statistics.median(seconds[n]))
     for name, row in rows.items():
         ratios = [a / b for a, b in zip(seconds[base], seconds[name], strict=True)]

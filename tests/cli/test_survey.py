@@ -225,7 +225,10 @@ def test_a_full_disk_keeps_what_was_written_and_says_so(film, tmp_path, tiny_onn
 
 
 def test_options_out_of_range_are_refused_before_anything_is_written(film, tmp_path):
-    for words in (("--scale", "9"), ("--pitch-deg", "-5"), ("--height-m", "-1"), ("--telemetry", tmp_path / "no.csv")):
+    for words in (
+        ("--scale", "9"), ("--least-confidence", "1.5"), ("--pitch-deg", "-5"), ("--height-m", "-1"),
+        ("--telemetry", tmp_path / "no.csv"),
+    ):  # fmt: skip
         result = fissura("survey", film, "--out", tmp_path / "run", *words)
         assert result.exit_code == 2 and result.output.startswith("error:"), result.output
     assert not (tmp_path / "run").exists()

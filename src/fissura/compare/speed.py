@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from fissura.compare.grid import Cell
 from fissura.compare.scoring import export_cell
 from fissura.compare.store import FINISHED, Store, read_json, write_json
+from fissura.infer.timing import time_in_turns
 from fissura.synth.crops import render_training_crop
 
 
@@ -68,11 +68,6 @@ def _measure(store: Store, cells: Mapping[str, Cell]) -> dict[str, float]:
             path = Path(folder) / "cell.onnx"
             export_cell(store.weights(cell), path, tile=config.side)
             backends[name] = load_backend("openvino", path, options)
-    seconds: dict[str, list[float]] = {name: [] for name in backends}
-    for turn in range(config.rounds + 1):
-        for name, backend in backends.items():
-            start = time.perf_counter()
-            list(backend.predict_tiles([image]))
-            if turn:  # the first round warms up
-                seconds[name].append(time.perf_counter() - start)
+    calls = {name: lambda b=backend: list(b.predict_tiles([image])) for name, backend in backends.items()}
+    seconds = time_in_turns(calls, config.rounds)
     return {name: round(1e3 * statistics.median(values), 2) for name, values in seconds.items()}

@@ -54,13 +54,8 @@ def export_model(
         DataError: A folder cannot be used.
         OutputError: A file cannot be written.
     """
-    pairs = [
-        pair
-        for folder in validate
-        for pair in (
-            find_all_pairs(folder) if validate_limit is None else spread(find_all_pairs(folder), validate_limit)
-        )
-    ]
+    sets = [find_all_pairs(folder) for folder in validate]
+    pairs = [pair for found in sets for pair in spread(found, validate_limit or len(found))]
     card = _write_weights(checkpoint, out, name)
     share = -(-CALIBRATION_TILES // max(len(calibrate), 1))
     tiles = [t for folder in calibrate for t in read_calibration_tiles(folder, card.tile, count=share)]

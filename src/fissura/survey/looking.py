@@ -242,7 +242,10 @@ class GroundLooker:
     def _on_road(
         self, road: Road, ground: Matrix, origin: tuple[int, int], shape: tuple[int, ...]
     ) -> npt.NDArray[np.float32]:
-        """1 on the road, else 0: slices show verge too, and its edge and grass are full of dark lines."""
+        """1 on the road and a little beside it (`_ON_ROAD`), else 0.
+
+        Slices show verge too, and its edge and grass are full of dark lines.
+        """
         h, w = road.mask.shape
         H, W = self.lens.size_hw
         cells = np.array([[W / w, 0, 0.5 * W / w - 0.5], [0, H / h, 0.5 * H / h - 0.5], [0, 0, 1.0]])
