@@ -40,7 +40,7 @@ from fissura.survey.placing import place_ground
 from fissura.survey.pose import FramePose, Lens
 from fissura.synth.aerial import AerialCamera, AerialWorld, WorldOptions, make_world
 from fissura.synth.aerial.flight import plan_flight
-from fissura.synth.aerial.video import write_flight
+from fissura.synth.aerial.video import Encoding, write_flight
 from fissura.synth.aerial.view import project_cracks
 from fissura.synth.cracks import coverage_map, crack_mask
 
@@ -143,7 +143,8 @@ def survey(seed: int, segmenter: Segmenter, options: argparse.Namespace, folder:
     )  # fmt: skip
     flight = flight.blurred(9.0, 9.8, 14.0, 90.0).without(14.0, 15.0, keep_times=False)
     start = time.perf_counter()
-    write_flight(folder / "flight.mp4", world, flight, bitrate_mbps=40.0)
+    # On one thread, or the film would depend on the number of cores, and a road's edge on the film.
+    write_flight(folder / "flight.mp4", world, flight, encoding=Encoding(bitrate_mbps=40.0, threads=1))
     print(f"seed {seed}: {len(flight)} frames written in {time.perf_counter() - start:.0f} s", flush=True)
     ground = world.ground(GSD_MM)
     rows = []

@@ -1,6 +1,6 @@
 """Write the measured figures into docs/MODELS.md: ``python docs/make_models.py``.
 
-Reads model_table, speed_models, compare, published, leave_one_out, confidence_* and drone_traces_* in
+Reads model_table, speed_models, equal_footing, leave_one_out, confidence_* and drone_traces_* in
 benchmarks/results. Nothing is typed by hand.
 """
 
@@ -151,43 +151,35 @@ def speed_text(result: dict[str, Any]) -> str:
     )
 
 
-def peers_text(compared: dict[str, Any], published: dict[str, Any] | None, speed: dict[str, Any] | None) -> str:
-    """Other networks on the same crops, without enhancer."""
-    recipe = compared["grid"]["recipe"]
-    found = [row for row in compared["rows"] if row["enhancer"] == "none"] + (published or {"rows": []})["rows"]
-    tests = list(found[0]["tests"])
-    names = {
-        "hacnet_v2": ("body of `fast`", "fast"), "unet": ("UNet (width 32)", "UNet (width 32)"),
-        "swiftnet": ("SwiftNet", "SwiftNet"), "bisenet_v2": ("BiSeNetV2", "BiSeNetV2"), "hacnet": ("HACNet", "HACNet"),
-        "hacnet_v2_published": ("published HACNetV2 (c=32)", "published HACNetV2 (c=32)"),
-    }  # fmt: skip
-    rows = []
-    for row in found:
-        if row["status"] != "finished":
+def equal_text(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
+    """Our networks and the peers, trained alike, on every test folder."""
+    rows, sets = [], []
+    for name, row in result["rows"].items():
+        clean, others, empty = (cells_of(row, "clean", part) for part in (PUBLIC, OTHERS, NEGATIVES))
+        if clean is None or others is None or empty is None:
             continue
-        label, timed = names[row["network"]]
-        cells = []
-        for test in tests:
-            figures = row["tests"][test]["figures"]
-            cells.append(" / ".join(f"{figures[f][0]:.3f}" for f in ("F1", "F1@2px")))
-        ms = "not measured"
-        if speed:
-            # The faster of the precisions that every network has.
-            own = [r for r in speed["rows"].values() if r["network"] == timed and r["precision"] != "int8"]
-            times = [r["median_ms"] for r in own]
-            ms = f"{min(times):.1f}" if times else ms
-        remark = f", {row['label']}" if row.get("label") else ""
-        rows.append([label + remark, f"{row['parameters']:,}", f"{row['GMAC']:.1f}", ms, *cells])
-    head = ["network", "parameters", "GMAC", "ms", *(f"{t.split('/')[0]}, F1 / F1@2px" for t in tests)]
+        label = {"fast": "network of `fast`", "nano": "network of `nano`"}.get(name, name)
+        # The faster of the precisions that every network has.
+        own = [r for r in (speed or {"rows": {}})["rows"].values() if r["network"] == name]
+        times = [r["median_ms"] for r in own if r["precision"] != "int8"]
+        alarms, images = sum(c["false_alarms"] for c in empty), sum(c["images"] for c in empty)
+        rows.append([
+            label, f"{row['parameters']:,}", f"{row['GMAC']:.1f}", f"{min(times):.1f}" if times else "not measured",
+            *(f"{mean(clean, f):.3f}" for f in MEANS), f"{alarms} of {images}",
+        ])  # fmt: skip
+        sets.append([label, *(f"{c['F1']:.3f} / {c['F1@2px']:.3f}" for c in clean + others)])
+    budget = result["budget"]
+    last = list(result["rows"].values())[-1]
     return (
-        f"The same recipe and crops for all, from fresh weights: {recipe['steps']} steps of {recipe['batch']} crops of "
-        f"{recipe['tile']}², seed {recipe['seed']}. A small budget: it says which network learns what these crops "
-        "teach, not how good each could become, and differences of a few hundredths may turn with the seed. Intervals, "
-        "and the same networks behind enhancers: `docs/COMPARING.md`.\n\n"
-        + markdown(head, rows)
-        + f"\n\nTrained {compared['measured'][:10]}"
-        + (f" (the published network {published['measured'][:10]})" if published else "")
-        + "; `runs/compare.yaml`, `runs/compare_published.yaml`. *ms*: fastest of fp32 and bf16, table above."
+        f"The same recipe and crops for all, from fresh weights: {budget['steps']} steps of {budget['crops_a_step']} "
+        f"crops of {budget['tile']}², seed {budget['seed']}. **All rows are undertrained**: they say which network "
+        "learns what so many crops teach, not how good each could become, and differences of a hundredth may turn with "
+        "the seed. Means over the five public tests, evaluated in bf16 in tiles of 256 as shipped models are:\n\n"
+        + markdown(["network", "parameters", "GMAC", "ms", *MEANS, "false alarms"], rows)
+        + "\n\nF1 / F1@2px on each test folder:\n\n"
+        + markdown(["network", *PUBLIC, *OTHERS], sets)
+        + f"\n\nMeasured {origin(last)}; `runs/equal_footing.py`. *ms*: fastest of fp32 and bf16, table above. The "
+        "same networks behind enhancers, with intervals: `docs/COMPARING.md`."
     )
 
 
@@ -236,8 +228,8 @@ def main() -> None:
         text = replace_block(text, "larger", larger_text(larger, fast))
     if speed := read("speed_models"):
         text = replace_block(text, "speed", speed_text(speed))
-    if compared := read("compare"):
-        text = replace_block(text, "peers", peers_text(compared, read("published"), speed))
+    if equal := read("equal_footing"):
+        text = replace_block(text, "peers", equal_text(equal, speed))
     if unseen := read("leave_one_out"):
         text = replace_block(text, "unseen", unseen_text(unseen))
     path.write_text(text, encoding="utf-8")

@@ -51,7 +51,7 @@ def _batch(count=4, side=64):
     crops = [render_training_crop(rng, side, crack_probability=1.0) for _ in range(count)]
     images = torch.from_numpy(np.stack([rgb for rgb, _ in crops])).permute(0, 3, 1, 2).contiguous()
     truth = torch.from_numpy(np.stack([mask for _, mask in crops]).astype(np.uint8))[:, None]
-    return {"image": images, "truth": truth, "tube": truth}
+    return {"image": images, "truth": truth, "tube": truth, "taught": torch.ones((count, 1, 1, 1), dtype=torch.uint8)}
 
 
 def _module(data_root, **changes):

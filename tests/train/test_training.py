@@ -122,6 +122,22 @@ def test_folder_of_another_run_is_refused_and_more_steps_are_not(data_root, tmp_
     assert json.loads((tmp_path / "run" / "config.json").read_text())["steps"] == 8
 
 
+def test_a_run_of_an_older_version_goes_on(data_root, tmp_path):
+    """Its record has no word on keys that came later, of the run or of a set."""
+    train(_config(data_root), tmp_path / "run", say=lambda _: None, quiet=True)
+    record = tmp_path / "run" / "config.json"
+    old = json.loads(record.read_text())
+    del old["freeze"], old["train"][0]["distilled"]
+    record.write_text(json.dumps(old))
+    lines = []
+    train(_config(data_root, steps=8), tmp_path / "run", say=lines.append, quiet=True)
+    assert "resuming at step 6 of 8" in lines
+    old["train"][0]["distilled"] = False
+    record.write_text(json.dumps(old))
+    with pytest.raises(SettingsError, match=r"other settings \(train differ\)"):
+        train(_config(data_root, steps=8), tmp_path / "run", say=lines.append, quiet=True)
+
+
 def test_a_sample_depends_on_seed_and_index_alone(data_root):
     rng = np.random.default_rng(1)
     loaded = LoadedSet(
@@ -304,6 +320,24 @@ def test_a_student_learns_from_its_teacher(data_root, tmp_path):
             said = [torch.sigmoid(net(image)[-1]) for net in (student, load_weights(teacher)[0])]
         distances.append(float((said[0] - said[1]).abs().mean()))
     assert distances[1] < 0.5 * distances[0]
+
+
+def test_a_teacher_is_not_heard_where_the_masks_know_better(data_root, tmp_path):
+    """Without any weight on the masks, a set that is not distilled leaves the network as it was."""
+    first = train(_config(data_root), tmp_path / "a", say=lambda _: None, quiet=True)
+    teacher = train(_config(data_root, seed=9), tmp_path / "b", say=lambda _: None, quiet=True)
+    none = {"bce": 0.0, "dice": 0.0, "skeleton": 0.0}
+    alone = {"loss": none, "weight_decay": 0.0, "synthetic": 0.0}
+    settings = alone | {"init": str(first), "distill": {"model": str(teacher)}}
+    moved = {}
+    for distilled in (True, False):
+        sets = [{"folder": "set", "terms": "MIT", "distilled": distilled}]
+        config = _config(data_root, train=sets, **settings)
+        path = train(config, tmp_path / str(distilled), say=lambda _: None, quiet=True)
+        pairs = zip(load_weights(path)[0].parameters(), load_weights(first)[0].parameters(), strict=True)
+        moved[distilled] = max(float((a - b).detach().abs().max()) for a, b in pairs)
+    assert moved[False] == 0.0
+    assert moved[True] > 1e-4
 
 
 def test_terms_of_a_teacher_and_of_the_first_weights_stay(data_root, tmp_path):

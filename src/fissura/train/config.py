@@ -32,6 +32,9 @@ class SetConfig(BaseModel):
     sets without a validation folder of their own."""
     exclude: tuple[str, ...] = ()
     """Stems of images that are left out altogether: those that show what a test shows, or whose mask is wrong."""
+    distilled: bool = True
+    """Whether the teacher of `TrainConfig.distill` has a say on this set. Without, its masks alone count: where they
+    are exact and show what the teacher overlooks."""
     terms: str = "unstated"
     source: str = ""
 

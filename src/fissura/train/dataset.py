@@ -83,7 +83,8 @@ def read_rgb(path: Path) -> RgbImage:
 class CropDataset(Dataset[dict[str, Tensor]]):
     """Sample ``i`` depends on (seed, i) and the data alone.
 
-    Each sample: ``image`` uint8 (3, T, T), ``truth`` and ``tube`` uint8 (1, T, T).
+    Each sample: ``image`` uint8 (3, T, T), ``truth`` and ``tube`` uint8 (1, T, T), ``taught`` uint8 (1, 1, 1): 1 where
+    a teacher is heard.
     """
 
     def __init__(self, sets: Sequence[LoadedSet], config: TrainConfig) -> None:
@@ -100,10 +101,12 @@ class CropDataset(Dataset[dict[str, Tensor]]):
         tile = self.config.tile
         if rng.random() < self.config.synthetic:
             image, truth = render_training_crop(rng, tile, crack_probability=0.5)
+            taught = True
         else:
             chosen = self.sets[min(int(np.searchsorted(self.share, rng.random())), len(self.sets) - 1)]
             k = int(rng.integers(len(chosen.images)))
             geometry = CropGeometry(scale=chosen.config.scale)
+            taught = chosen.config.distilled
             image, truth = cut_crop(rng, chosen.images[k], chosen.masks[k], tile, geometry)
         image = photograph(rng, image)
         tube = cv2.dilate(skeletonize(truth).astype(np.uint8), np.ones((3, 3), np.uint8))
@@ -111,6 +114,7 @@ class CropDataset(Dataset[dict[str, Tensor]]):
             "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
             "truth": torch.from_numpy(truth.astype(np.uint8)[None]),
             "tube": torch.from_numpy((tube * truth)[None]),
+            "taught": torch.full((1, 1, 1), int(taught), dtype=torch.uint8),
         }
 
 
@@ -120,4 +124,5 @@ def to_float(batch: dict[str, Tensor]) -> dict[str, Any]:
         "image": batch["image"].float().div_(255.0),
         "truth": batch["truth"].float(),
         "tube": batch["tube"].float(),
+        "taught": batch["taught"].float(),
     }

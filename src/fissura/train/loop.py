@@ -18,6 +18,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from pydantic import ValidationError
 from torch import nn
 
 from fissura.errors import DataError, FissuraError, ModelError, OutputError, SettingsError
@@ -29,7 +30,7 @@ from fissura.nets.pretrained import load_encoder
 from fissura.nets.widen import widen_state
 from fissura.spec import ModelCard, TrainingSet
 from fissura.train.checkpoints import SafeCheckpointIO, find_checkpoint
-from fissura.train.config import SetConfig, TrainConfig
+from fissura.train.config import TrainConfig
 from fissura.train.dataset import CropDataset, LoadedSet, read_training_set
 from fissura.train.module import CrackModule
 from fissura.train.teacher import Teacher
@@ -132,10 +133,8 @@ def _claim_folder(config: TrainConfig, out: Path) -> None:
         text = config.model_dump_json(indent=2)
         if record.exists():
             # The number of steps may grow: a plateau checkpoint fits any later total.
-            old, new = (json.loads(t) for t in (record.read_text(encoding="utf-8"), text))
-            # A run of an older fissura has no word on what came later, and so had its default.
-            plain = json.loads(TrainConfig(name="any", train=(SetConfig(folder="any"),)).model_dump_json())
-            changed = sorted(k for k in new if k not in RESUMABLE_KEYS and old.get(k, plain[k]) != new[k])
+            old, new = _with_defaults(record.read_text(encoding="utf-8")), json.loads(text)
+            changed = sorted(k for k in new if k not in RESUMABLE_KEYS and old.get(k) != new[k])
             # Without a checkpoint there is nothing to lose, for example after a typo in the config.
             if changed and (any(out.glob("checkpoints/*.ckpt")) or any(out.glob("*.safetensors"))):
                 raise SettingsError(
@@ -145,6 +144,14 @@ def _claim_folder(config: TrainConfig, out: Path) -> None:
         record.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write to {out}: {error.strerror}; choose another folder with --out") from error
+
+
+def _with_defaults(record: str) -> dict[str, Any]:
+    """The settings of a run. One of an older fissura has no word on what came later, and so had its default."""
+    try:
+        return dict(json.loads(TrainConfig.model_validate_json(record).model_dump_json()))
+    except ValidationError:  # of a newer fissura
+        return dict(json.loads(record))
 
 
 def _say_nothing(line: str) -> None:

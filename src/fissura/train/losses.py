@@ -52,12 +52,18 @@ def quiet_loss(probability: Tensor, truth: Tensor) -> Tensor:
     return probability[empty].flatten(1).topk(min(QUIET_PIXELS, truth[0].numel()), dim=1).values.mean()
 
 
-def distill_loss(logits: list[Tensor], teacher: Tensor) -> Tensor:
+def distill_loss(logits: list[Tensor], teacher: Tensor, taught: Tensor) -> Tensor:
     """Cross-entropy of every depth's map with a teacher's probabilities, mean; all of shape (B, 1, H, W).
 
     Where a label is loose or a crack left out, the teacher's doubt is the better lesson (Hinton et al. 2015).
+
+    Args:
+        logits: Maps of shape (B, 1, H, W).
+        teacher: Probabilities of the same shape.
+        taught: 1 for crops on which the teacher is heard and 0 for the others, which add nothing; (B, 1, 1, 1).
     """
-    return torch.stack([F.binary_cross_entropy_with_logits(o.float(), teacher) for o in logits]).mean()
+    each = [F.binary_cross_entropy_with_logits(o.float(), teacher, reduction="none") * taught for o in logits]
+    return torch.stack([loss.mean() for loss in each]).mean()
 
 
 def crack_loss(logits: list[Tensor], truth: Tensor, tube: Tensor, weights: LossWeights) -> dict[str, Tensor]:

@@ -106,7 +106,7 @@ class CrackModule(L.LightningModule):
         values = {name: gather_batch(value) for name, value in values.items()}
         terms |= crack_loss(maps, values["truth"], values["tube"], weights)
         if self._ask is not None and self.config.distill is not None:
-            terms["distill"] = distill_loss(maps, self._ask(values["image"]))
+            terms["distill"] = distill_loss(maps, self._ask(values["image"]), values["taught"])
             terms["total"] = terms["total"] + self.config.distill.weight * terms["distill"]
         if "generator" in terms:
             terms["total"] = terms["total"] + terms["generator"]
