@@ -30,6 +30,10 @@ _CLEAREST = 0.75
 """At least one piece has to be a road with this probability."""
 _EVERYTHING = 0.985
 """A piece that leaves less than this of the frame has no outline to judge: a wall, a deck, or too low a flight."""
+_LEVELS = np.arange(0.0, -3.01, -0.5)
+_STEADY = 0.02
+"""Least logit of pavement: the highest of these below which, a step further, less than this share is added."""
+_HAZE = 3.0
 _PRIOR_LOGIT = 1.5
 _PRIOR_PIECE = 2.0
 _CLEAR, _KIN, _STRANGE, _BACKING = 2.0, 1.2, 1.5, 1.2
@@ -62,7 +66,7 @@ def find_road(rgb: RgbImage, *, prior: Road | None = None) -> Road:
     known = None if prior is None or not prior.found else _on(prior, logit.shape, size_hw)
     if known is not None:
         logit = logit + _leaning(known)
-    pieces = candidate_pieces(logit, colour)
+    pieces = candidate_pieces(logit, colour, known)
     score = _scores(pieces, logit, colour, known)
     if len(score) and known is None and pieces.area[0] > _EVERYTHING * logit.size:
         score[0] = 0.0
@@ -74,9 +78,15 @@ def find_road(rgb: RgbImage, *, prior: Road | None = None) -> Road:
     return Road.from_mask(mask, size_hw, confidence=confidence, light=colour[2])
 
 
-def candidate_pieces(logit: Plane, colour: Plane) -> Pieces:
-    """Connected pieces of pavement without what lies along them; those of roads are among them."""
-    pavement = _without_holes(pavement_mask(logit), colour)
+def candidate_pieces(logit: Plane, colour: Plane, known: BoolMask | None = None) -> Pieces:
+    """Connected pieces of pavement without what lies along them; those of roads are among them.
+
+    Args:
+        logit: Of each cell, shape (h, w).
+        colour: From `chroma`.
+        known: Where a road is known to be.
+    """
+    pavement = _without_holes(pavement_mask(logit, known), colour)
     least = max(int(pavement.size * _LEAST_SHARE), 16)
     pieces = split_pieces(pavement, least)
     kept = np.zeros_like(pavement)
@@ -85,13 +95,35 @@ def candidate_pieces(logit: Plane, colour: Plane) -> Pieces:
     return split_pieces(kept, least)
 
 
-def pavement_mask(logit: Plane) -> BoolMask:
+def pavement_mask(logit: Plane, known: BoolMask | None = None) -> BoolMask:
     """Cells that look like pavement, without specks, hair cracks and thin bridges, shape (h, w)."""
-    share = cv2.blur(1.0 / (1.0 + np.exp(-logit)), (3, 3), borderType=cv2.BORDER_REPLICATE)
+    above = logit - np.float32(_least_logit(logit, known))
+    share = cv2.blur(1.0 / (1.0 + np.exp(-above)), (3, 3), borderType=cv2.BORDER_REPLICATE)
     mask = (share > 0.5).view(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _disc(5), borderType=cv2.BORDER_REPLICATE)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(7), borderType=cv2.BORDER_REPLICATE)
     return np.asarray(mask > 0)
+
+
+def _least_logit(logit: Plane, known: BoolMask | None) -> float:
+    """Where the pavement of a frame ends: at 0, or lower where the frame has pavement on both sides of 0.
+
+    On a dull surface the logits lie about 0 and a mask at 0 is full of holes and notches, while all that is no pavement
+    lies far below. A level at which the mask no longer changes lies between the two.
+    """
+    some = logit[::2, ::2]
+    if known is not None:
+        inside = known[::2, ::2]
+        if 0.01 < inside.mean() < 0.9:
+            # In haze all looks a little like pavement; the known road tells by how much the road does more so.
+            lifted, road = np.percentile(some[~inside], 25), np.percentile(some[inside], 5)
+            if min(lifted + _HAZE, road - _HAZE) > 0:
+                return float(min(lifted + _HAZE, road - _HAZE))
+    area = [np.count_nonzero(some > level) for level in (*_LEVELS, _LEVELS[-1] - 0.5)]
+    for level, own, more in zip(_LEVELS, area, area[1:], strict=False):
+        if more - own < _STEADY * own:
+            return float(level)
+    return 0.0
 
 
 def _scores(pieces: Pieces, logit: Plane, colour: Plane, known: BoolMask | None) -> Floats:
