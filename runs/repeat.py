@@ -31,7 +31,7 @@ from machine import RESULTS, describe_run, write_result  # noqa: E402
 from fissura.train.config import read_config  # noqa: E402
 from fissura.train.loop import train  # noqa: E402
 
-STAGES = (*(f"fast_stage{k}" for k in range(1, 6)), "fast")
+STAGES = (*(f"fast_stage{k}" for k in range(1, 7)), "fast")
 PUBLIC = ("deepcrack", "cfd", "crack500", "uavcrack_asphalt", "gaps384")
 WANTED = 0.01
 
@@ -45,7 +45,7 @@ def main() -> int:
     if "FISSURA_DATA" not in os.environ:
         sys.exit("set FISSURA_DATA to the folder that holds crack/")
     out = options.out or ROOT / "out" / f"seed{options.seed}"
-    if not (ROOT / "out" / "aerial").is_dir():
+    if not (ROOT / "out" / "aerial" / "aerial_lines").is_dir():
         subprocess.run([str(ROOT / "runs" / "make_aerial.sh")], check=True)
     before: Path | None = None
     for number, name in enumerate(STAGES):
@@ -55,6 +55,8 @@ def main() -> int:
             "seed": 1000 * options.seed + number, "steps": steps, "init": None if before is None else str(before),
             "warmup_steps": min(config.warmup_steps, steps // 2),
         }  # fmt: skip
+        if config.distill is not None:  # its own teacher: the stage before
+            changes["distill"] = config.distill.model_copy(update={"model": str(before)})
         before = train(config.model_copy(update=changes), out / name)
     assert before is not None
     data = Path(os.environ["FISSURA_DATA"]) / "crack"
