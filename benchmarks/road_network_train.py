@@ -4,8 +4,8 @@
 
 The file that is shipped was trained on 530 pictures (of the worlds 0 to 51, 100 to 228, 5000 to 5012), for about 2,000
 steps of 8 looks in four pieces: each went on from the one before by ``--start``, the last with ``--rate 1.5e-3``;
-only the last saw floods (`_flooded`). 3,600 more steps (``--start``, ``--rate 2e-3``) saw
-the nearer looks and the darker days that `show` and `changed` draw now. `road_train.py` was run before, without this network.
+only the last saw floods (`_flooded`). 3,600 more steps (``--start``, ``--rate 2e-3``) saw the nearer looks and the
+darker days that `show` and `changed` draw now. `road_train.py` was run before, without this network.
 
 Only worlds of the family ``tuning`` and seeds below 9000 are used; ``road_report.py`` measures on others. Each world is
 seen three times, most times with its surfaces in other colours and textures (`road_scenes.vary_materials`). Each time a

@@ -119,6 +119,15 @@ def test_blurred_frames_are_passed_over_but_their_ground_is_not_lost(ground: np.
     assert window.seen.mean() > 0.995
 
 
+def test_what_only_a_blurred_frame_showed_is_looked_at_again(ground: np.ndarray, looker: GroundLooker) -> None:
+    """A blur so long that a blurred frame has to do: the first sharp ones replace it before it leaves the view."""
+    frames = [see(ground, k, FramePose(12.0 * k), blur=9 if 60 <= k < 100 else 0) for k in range(118)]
+    result = fly(frames, looker)
+    indices = [looked.index for looked in result.looked]
+    assert [k for k in indices if 60 <= k < 100]
+    assert [k for k in indices if 100 <= k <= 103]
+
+
 def test_coming_closer_replaces_what_was_seen_from_afar(ground: np.ndarray, looker: GroundLooker) -> None:
     high = [see(ground, k, FramePose(3.0 * k, 0.0, 0.0, np.log(1.6))) for k in range(15)]
     down = [see(ground, 15 + k, FramePose(45.0, 0.0, 0.0, np.log(1.6) * (1 - k / 15))) for k in range(16)]

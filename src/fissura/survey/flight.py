@@ -154,7 +154,7 @@ class _Pass:
         )
         self.sharpness = RelativeSharpness()
         self.result = FlightResult()
-        self.footprints: list[tuple[Polygon, float]] = []
+        self.footprints: list[tuple[Polygon, float, bool]] = []
         self.work: queue.Queue[tuple[VideoFrameLike, Registered, float] | None] = queue.Queue(maxsize=2)
         self.failure: Exception | None = None
 
@@ -197,7 +197,7 @@ class _Pass:
                 if self.progress is not None:
                     self.progress(result)
             waiting = time.perf_counter()
-        if last_frame is not None and self._unseen(last_frame[1].pose) > 0.01:  # type: ignore[arg-type]
+        if last_frame is not None and self._unseen(last_frame[1].pose, last_frame[2]) > 0.01:  # type: ignore[arg-type]
             self._enqueue(*last_frame)
 
     def _register(self, frame: VideoFrameLike) -> tuple[VideoFrameLike, Registered, float] | None:
@@ -212,7 +212,7 @@ class _Pass:
         self.result.seconds["register"] += time.perf_counter() - now
         if registered.pose is None:
             return None
-        unseen = self._unseen(registered.pose)
+        unseen = self._unseen(registered.pose, sharp)
         if unseen < DUE_AT:
             return frame, registered, sharp
         if sharp < LEAST_SHARPNESS and unseen < OVERDUE_AT:
@@ -221,10 +221,16 @@ class _Pass:
         self._enqueue(frame, registered, sharp)
         return None
 
-    def _unseen(self, pose: FramePose) -> float:
-        """Share of a frame's ground that no look at least nearly as good has covered."""
+    def _unseen(self, pose: FramePose, sharp: float) -> float:
+        """Share of a frame's ground that no look at least nearly as good has covered.
+
+        What only a blurred frame showed is unseen for a sharp one, and is looked at before it leaves the view.
+        """
         area, size = self._outline(pose)
-        near = [f for f, s in self.footprints[-60:] if s <= size * _CLOSER and f.intersects(area)]
+        near = [
+            f for f, s, clear in self.footprints[-60:]
+            if s <= size * _CLOSER and (clear or sharp < LEAST_SHARPNESS) and f.intersects(area)
+        ]  # fmt: skip
         if not near:
             return 1.0
         return 1.0 - float(area.intersection(unary_union(near)).area) / max(float(area.area), 1e-9)
@@ -238,7 +244,7 @@ class _Pass:
 
     def _enqueue(self, frame: VideoFrameLike, registered: Registered, sharp: float) -> None:
         assert registered.pose is not None
-        self.footprints.append(self._outline(registered.pose))
+        self.footprints.append((*self._outline(registered.pose), sharp >= LEAST_SHARPNESS))
         start = time.perf_counter()
         self._put((frame, registered, sharp))
         self.result.seconds["wait for looks"] += time.perf_counter() - start

@@ -154,7 +154,7 @@ def look_at_photo(
     return PhotoLook(
         name, source, str(path), sha256, (rgb.shape[0], rgb.shape[1]), vars(metadata), road.found,
         float(road.mask.mean()) if road.found else 1.0, road.direction_deg, slices,
-        measure_sharpness(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)), time.perf_counter() - start, image.notes,
+        measure_sharpness(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))[0], time.perf_counter() - start, image.notes,
     )  # fmt: skip
 
 

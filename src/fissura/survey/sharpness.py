@@ -12,18 +12,25 @@ import numpy.typing as npt
 _PATCH = 192
 _GRID_HW = (3, 4)
 
+Sharpness = tuple[float, float]
+"""Fine detail, and how evenly coarser detail lies in all directions; compare them within a flight."""
 
-def measure_sharpness(grey: npt.NDArray[np.uint8]) -> float:
-    """Strength of the finest detail in a full-resolution frame, on patches spread over it.
 
-    The standard deviation of the Laplacian, less what a slightly blurred copy of the same patch keeps, so that
-    contrast (a marking, a shadow) counts little and motion blur of a few pixels counts much. Dark frames have less
-    of everything: the value is relative to the patch's own contrast.
+def measure_sharpness(grey: npt.NDArray[np.uint8]) -> Sharpness:
+    """Two signs of a sharp full-resolution frame, medians over patches spread over it.
+
+    - *Detail*: the standard deviation of the Laplacian, less what a slightly blurred copy of the same patch keeps, so
+      that contrast (a marking, a shadow) counts little. Dark frames have less of everything: the value is relative to
+      the patch's own contrast. A picture out of focus has little of it.
+    - *Evenness*: the squared gradient in the direction that has least of it over the mean of all directions, of the
+      patch smoothed a little.
+      Motion takes gradients away in its own direction alone. A sensor's noise stays sharp whatever moves, and keeps
+      the first value up.
 
     Args:
         grey: Shape (H, W), uint8.
     Returns:
-        Above 0, without a unit; compare it within a flight.
+        Both above 0, without a unit.
     """
     h, w = grey.shape
     side = min(_PATCH, h, w)
@@ -34,8 +41,22 @@ def measure_sharpness(grey: npt.NDArray[np.uint8]) -> float:
             patch = grey[r : r + side, c : c + side].astype(np.float32)
             fine = cv2.Laplacian(patch, cv2.CV_32F, ksize=1)
             coarse = cv2.Laplacian(cv2.GaussianBlur(patch, (0, 0), 2.0), cv2.CV_32F, ksize=1)
-            values.append(max(float(fine.std()) - float(coarse.std()), 1e-3) / (float(patch.std()) + 4.0))
-    return float(np.median(values))
+            detail = max(float(fine.std()) - float(coarse.std()), 1e-3) / (float(patch.std()) + 4.0)
+            values.append((detail, _evenness(patch)))
+    detail, evenness = np.median(np.array(values), axis=0)
+    return float(detail), float(evenness)
+
+
+def _evenness(patch: npt.NDArray[np.float32]) -> float:
+    soft = cv2.GaussianBlur(patch, (0, 0), 1.2)
+    gx, gy = soft[1:-1, 2:] - soft[1:-1, :-2], soft[2:, 1:-1] - soft[:-2, 1:-1]
+    # Of a line or an outline no more than of the ground around it: they have a direction, and are no sign of motion.
+    size = cv2.magnitude(gx, gy)
+    share = np.minimum(1.0, 1.5 * np.median(size[::4, ::4]) / np.maximum(size, np.float32(1e-6)))
+    gx, gy = gx * share, gy * share
+    xx, yy, xy = (float((a * b).sum()) for a, b in ((gx, gx), (gy, gy), (gx, gy)))
+    mean, spread = (xx + yy) / 2, float(np.hypot((xx - yy) / 2, xy))
+    return max(mean - spread, 0.0) / mean if mean > 0 else 1.0
 
 
 @dataclass
@@ -47,11 +68,12 @@ class RelativeSharpness:
     """
 
     window: int = 90
-    _values: deque[float] = field(default_factory=deque)
+    _values: deque[Sharpness] = field(default_factory=deque)
 
-    def add(self, value: float) -> float:
-        """Take a frame's value and return it relative to the upper quartile of the last ones."""
+    def add(self, value: Sharpness) -> float:
+        """Take a frame's values and return the worse of both, relative to the upper quartile of the last ones."""
         self._values.append(value)
         if len(self._values) > self.window:
             self._values.popleft()
-        return value / max(float(np.percentile(np.array(self._values), 75)), 1e-9)
+        usual = np.percentile(np.array(self._values), 75, axis=0)
+        return float((np.array(value) / np.maximum(usual, 1e-9)).min())
