@@ -26,7 +26,7 @@ def _spread(folder: str, count: int) -> list:
 
 
 @pytest.mark.parametrize(
-    ("folder", "least"), [("crack500/val", 0.72), ("uavcrack_asphalt/val", 0.82), ("uav_quay/val", 0.72)]
+    ("folder", "least"), [("crack500/val", 0.72), ("uavcrack_asphalt/val", 0.82), ("uav_quay/val", 0.62)]
 )
 def test_default_model_finds_real_cracks(folder, least):
     """A floor well below the published figures: it trips when preprocessing, tiling or weights break."""
