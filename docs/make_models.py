@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "runs"))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+from equal_footing import NETWORKS  # noqa: E402
 from model_table import CHANGES, NEGATIVES, OTHERS, PUBLIC  # noqa: E402
 from publish import origin, replace_block  # noqa: E402
 
@@ -169,6 +170,8 @@ def equal_text(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
         ])  # fmt: skip
         sets.append([label, *(f"{c['F1']:.3f} / {c['F1@2px']:.3f}" for c in clean + others)])
     budget = result["budget"]
+    done = {row[0].removeprefix("network of ").strip("`") for row in rows}
+    missing = [name for name in NETWORKS if name not in done]
     last = list(result["rows"].values())[-1]
     return (
         f"The same recipe and crops for all, from fresh weights: {budget['steps']} steps of {budget['crops_a_step']} "
@@ -178,6 +181,7 @@ def equal_text(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
         + markdown(["network", "parameters", "GMAC", "ms", *MEANS, "false alarms"], rows)
         + "\n\nF1 / F1@2px on each test folder:\n\n"
         + markdown(["network", *PUBLIC, *OTHERS], sets)
+        + (f"\n\nNot measured yet: {', '.join(missing)}." if missing else "")
         + f"\n\nMeasured {origin(last)}; `runs/equal_footing.py`. *ms*: fastest of fp32 and bf16, table above. The "
         "same networks behind enhancers, with intervals: `docs/COMPARING.md`."
     )
