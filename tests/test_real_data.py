@@ -26,11 +26,11 @@ def _spread(folder: str, count: int) -> list:
 
 
 @pytest.mark.parametrize(
-    ("folder", "least"), [("crack500/val", 0.72), ("uavcrack_asphalt/val", 0.82), ("uav_quay/val", 0.62)]
+    ("folder", "least"), [("crack500/val", 0.72), ("uavcrack_asphalt/val", 0.82), ("uav_quay/val", 0.72)]
 )
 def test_default_model_finds_real_cracks(folder, least):
     """A floor well below the published figures: it trips when preprocessing, tiling or weights break."""
-    figures = evaluate(load_segmenter("fast"), _spread(folder, 15), centrelines=False).figures()
+    figures = evaluate(load_segmenter("fast"), _spread(folder, 63), centrelines=False).figures()
     assert figures["F1@2px"] > least
 
 

@@ -42,6 +42,14 @@ def test_threads_do_not_disturb_each_other() -> None:
     assert all((a == b).all() for a, b in zip(alone, together, strict=True))
 
 
+def test_a_plain_strip_is_road_and_its_sides_are_not() -> None:
+    rgb = np.full((288, 480, 3), (90, 130, 70), np.uint8)
+    rgb += picture(rgb.shape[:2]) // 16
+    rgb[:, 150:240] = 128 + picture((288, 90)) // 24
+    found = road_logit(network_planes(chroma(rgb))) > 0
+    assert found[:, 80:115].mean() > 0.9 and found[:, 140:].mean() < 0.1
+
+
 def test_a_mirrored_picture_gets_nearly_the_mirrored_answer() -> None:
     world = make_world(1, WorldOptions(trees=0.1, houses=0.0, crack_density=0.0))
     camera = AerialCamera(60.0, 60.0, 30.0, yaw_deg=20.0, focal_px=350.0, image_hw=(270, 480))

@@ -34,6 +34,7 @@ _LEVELS = np.arange(0.0, -3.01, -0.5)
 _STEADY = 0.02
 """Least logit of pavement: the highest of these below which, a step further, less than this share is added."""
 _HAZE = 3.0
+"""With a known road: pavement begins so far above what most of the rest shows, and so far below the road itself."""
 _PRIOR_LOGIT = 1.5
 _PRIOR_PIECE = 2.0
 _CLEAR, _KIN, _STRANGE, _BACKING = 2.0, 1.2, 1.5, 1.2
