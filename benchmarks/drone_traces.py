@@ -12,6 +12,8 @@ sees the road's median colour instead of what lies around: trees, grass and grav
 - Precision: share of the thinned mask's length within 5 px of a traced line, clear or doubtful. *Strict* leaves out
   what is near doubtful lines only. Alligator and ignore polygons are left out of both, for the mask with 5 px around.
 - Recall at 0.85: the best recall of all thresholds whose precision is at least that; None if no threshold has it.
+- In a survey: recall and precision with the odds of faint cracks raised as `fissura survey` does where it knows the
+  ground size of a pixel (`fissura.survey.look_scales.faint_odds`).
 - Alligator: share of the field that the mask covers once gaps up to 0.3 m are closed, beside the share of the rest of
   the areas that it covers so: a mask that is everywhere covers all of both. Also at the threshold of recall at 0.85.
 
@@ -37,6 +39,7 @@ from skimage.morphology import skeletonize
 
 from fissura.imaging.write import write_png
 from fissura.infer.segmenter import load_segmenter
+from fissura.survey.look_scales import faint_odds, raise_odds
 
 TRACES = ROOT / "benchmarks" / "traces" / "brighton_beach.json"
 DATA = ROOT.parent / "shared" / "data" / "uav" / "brighton_beach"
@@ -275,10 +278,15 @@ def run_scale(frames: list[Frame], segmenter, scale: float, gsd_m: float, option
         if out:
             out.mkdir(parents=True, exist_ok=True)
             write_png(out / f"{frame.name}_x{scale:g}.png", draw(frame, mask))
+    odds = faint_odds(1000 * gsd_m / scale)
+    lifted = [raise_odds(probability, odds) for probability in probabilities]
+    survey = summarise([compare(f, p, segmenter.threshold) for f, p in zip(frames, lifted, strict=True)], 1.0)
     if best:
         best |= covered(frames, probabilities, best["threshold"], gsd_m)
     return summarise(counts, sum(frame.area.sum() for frame in frames) * gsd_m**2) | {
         **covered(frames, probabilities, segmenter.threshold, gsd_m), "best_at_wanted_precision": best,
+        "in_a_survey": {"odds": round(odds, 3), "recall": survey["recall"], "precision": survey["precision"]}
+        | covered(frames, lifted, segmenter.threshold, gsd_m),
         "seconds_of_model": round(seconds, 1), "frames": rows,
     }  # fmt: skip
 
@@ -296,14 +304,17 @@ def covered(frames: list[Frame], probabilities: list[np.ndarray], threshold: flo
 def table(scales: dict[str, dict]) -> str:
     """One Markdown row for each scale."""
     text = [
-        f"| scale | recall | {' | '.join(DARKNESS)} | precision | strict | recall at 0.85 | alligator | elsewhere |",
-        "|---:" * (8 + len(DARKNESS)) + "|",
+        f"| scale | recall | {' | '.join(DARKNESS)} | precision | strict | recall at 0.85 "
+        "| in a survey: recall | precision | alligator | elsewhere |",
+        "|---:" * (10 + len(DARKNESS)) + "|",
     ]
     for scale, row in scales.items():
         best = row["best_at_wanted_precision"]
         at = f"{best['recall']:.3f} (t {best['threshold']:g})" if best else "none"
         values = [row["recall"], *row["recall_by_darkness"].values(), row["precision"], row["precision_strict"]]
-        cells = [*map(show, values), at, show(row["alligator_covered"]), show(row["elsewhere_covered"])]
+        survey = row["in_a_survey"]
+        last = [survey["recall"], survey["precision"], row["alligator_covered"], row["elsewhere_covered"]]
+        cells = [*map(show, values), at, *map(show, last)]
         text.append(f"| {scale} | " + " | ".join(cells) + " |")
     return "\n".join(text)
 

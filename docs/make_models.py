@@ -95,6 +95,12 @@ def robust_text(table: dict[str, Any]) -> str:
     )
 
 
+def _in_a_survey(row: dict[str, Any]) -> list[str]:
+    """Recall and precision with the odds that surveys use at this ground size; older results lack them."""
+    found = row.get("in_a_survey")
+    return ["", ""] if found is None else [f"{found['recall']:.2f}", f"{found['precision']:.2f}"]
+
+
 def drone_text(results: list[dict[str, Any]]) -> str:
     """Cracks one to two pixels wide on real frames."""
     rows = []
@@ -103,10 +109,11 @@ def drone_text(results: list[dict[str, Any]]) -> str:
             best = row["best_at_wanted_precision"]
             rows.append([
                 f"`{result['model']['name']}` ×{scale}", f"{row['recall']:.2f}", f"{row['precision']:.2f}",
-                f"{best['recall']:.2f} (at {best['threshold']:g})" if best else "none",
+                f"{best['recall']:.2f} (at {best['threshold']:g})" if best else "none", *_in_a_survey(row),
                 f"{row['alligator_covered']:.0%}", f"{row['elsewhere_covered']:.0%}",
             ])  # fmt: skip
-    head = ["model and scale", "recall", "precision", "recall at precision 0.85", "alligator covered", "elsewhere"]
+    head = ["model and scale", "recall", "precision", "recall at precision 0.85", "in a survey: recall",
+            "precision", "alligator covered", "elsewhere"]  # fmt: skip
     return (
         "Two real drone frames of 17 mm a pixel, cracks traced by hand (length within 5 px):\n\n"
         + markdown(head, rows)

@@ -2,10 +2,11 @@
 
     python runs/confidence.py NAME_OR_FILE.onnx [--write]
 
-Needs FISSURA_DATA. Finds are traced on validation images (and on photographs that training held back), as
-`fissura measure` traces them. A find counts as a crack if at least half of its centreline lies within 2 px of the mask.
-The curve of `fissura.spec.ConfidenceCurve` is fitted on all of them; its error is measured by five-fold validation
-over images: no find is judged by a curve that saw its image. Result: ``benchmarks/results/confidence_NAME.json``.
+Needs FISSURA_DATA and the model's recipe, ``runs/NAME.yaml``. Finds are traced on its validation images and on the
+photographs that it held back from training, as `fissura measure` traces them. A find counts as a crack if at least half
+of its centreline lies within 2 px of the mask. The curve of `fissura.spec.ConfidenceCurve` is fitted on all of them;
+its error is measured by five-fold validation over images: no find is judged by a curve that saw its image. Result:
+``benchmarks/results/confidence_NAME.json``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from machine import describe_run, write_result  # noqa: E402
 
-from fissura.data.pairs import find_pairs, read_mask, spread  # noqa: E402
+from fissura.data.pairs import Pair, find_pairs, read_mask, spread  # noqa: E402
 from fissura.export.onnx_file import save_model  # noqa: E402
 from fissura.imaging.read import read_image  # noqa: E402
 from fissura.infer.onnx_metadata import read_card  # noqa: E402
@@ -36,16 +37,20 @@ from fissura.infer.segmenter import Segmenter, load_segmenter  # noqa: E402
 from fissura.infer.store import find_model  # noqa: E402
 from fissura.measure.graph import trace_cracks  # noqa: E402
 from fissura.spec import ConfidenceCurve  # noqa: E402
+from fissura.train.config import TrainConfig, read_config  # noqa: E402
 
-VALIDATION = ("crack500/val", "uavcrack_asphalt/val", "uavcrack_concrete/val", "uav_quay/val", "gaps384/val")
-HELD_BACK = (("deepcrack/train", 30), ("cfd/train", 8), ("volker/train", 15))
 TOLERANCE_PX, FOLDS, BINS = 2, 5, 10
 
 
-def read_finds(segmenter: Segmenter, data: Path) -> np.ndarray:
+def read_pairs(recipe: TrainConfig, data: Path) -> list[Pair]:
+    """The recipe's validation images and the photographs that it holds back; generated pictures have no say."""
+    held_back = {one.folder: one.hold_back for one in recipe.train if one.hold_back and one.root is None}
+    pairs = [pair for folder in recipe.validate_on for pair in find_pairs(data / folder)]
+    return pairs + [pair for folder, count in held_back.items() for pair in spread(find_pairs(data / folder), count)]
+
+
+def read_finds(segmenter: Segmenter, pairs: list[Pair]) -> np.ndarray:
     """One row for each find: image, mean probability, length in px, whether it is a crack."""
-    pairs = [pair for folder in VALIDATION for pair in find_pairs(data / folder)]
-    pairs += [pair for folder, count in HELD_BACK for pair in spread(find_pairs(data / folder), count)]
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * TOLERANCE_PX + 1,) * 2)
     rows = []
     for number, pair in enumerate(pairs):
@@ -114,7 +119,8 @@ def main() -> int:
         sys.exit("set FISSURA_DATA to the folder that holds crack/")
     path = Path(options.model) if options.model.endswith(".onnx") else find_model(options.model).onnx
     segmenter = load_segmenter(path, threads=options.threads)
-    finds = read_finds(segmenter, Path(os.environ["FISSURA_DATA"]) / "crack")
+    recipe = read_config(ROOT / "runs" / f"{segmenter.card.name}.yaml")
+    finds = read_finds(segmenter, read_pairs(recipe, Path(os.environ["FISSURA_DATA"]) / "crack"))
     said = np.empty(len(finds))
     for fold in range(FOLDS):
         held = finds[:, 0] % FOLDS == fold

@@ -1,13 +1,15 @@
 """Generated road surfaces as a drone sees them, with exact masks: a training set of the shipped models.
 
-    python runs/make_aerial.py --out out/aerial [--count 900] [--lines]
+    python runs/make_aerial.py --out out/aerial [--count 900] [--lines | --beside]
 
 Writes ``aerial/train/images`` and ``aerial/train/masks`` (640×640, JPEG and PNG) into the folder. Worlds of the family
 ``tuning``, seeds 30000 and up: benchmarks use other seeds, and the family ``fresh`` is left to them. The ground size of
 a pixel is drawn from 1.5 to 16 mm; what a crack darkens by less than a tenth of a pixel is left out of its mask.
 
 ``--lines`` writes ``aerial_lines/train`` instead, of what is hard on a road: cracks beside painted lines and along the
-road's edge, fine cracks, and joints and seals that are no cracks, at 3 to 12 mm a pixel.
+road's edge, fine cracks, and joints and seals that are no cracks, at 3 to 12 mm a pixel. ``--beside`` writes
+``aerial_beside/train``: cracks that run along a seam or a painted line at less than 0.3 m, cracks under trees, and
+seams alone.
 """
 
 from __future__ import annotations
@@ -27,7 +29,11 @@ from fissura.synth.aerial.view import draw_camera
 from fissura.synth.cracks import coverage_map
 
 FIRST_SEED, SIZE, PER_WORLD = 30_000, 640, 6
-FIRST_LINES = 5_000  # worlds further on
+FIRST_LINES, FIRST_BESIDE = 5_000, 10_000  # worlds further on
+KINDS = {
+    "aerial_lines": (("line", 0.35), ("edge", 0.2), ("fine", 0.2), ("seam", 0.25)),
+    "aerial_beside": (("beside", 0.6), ("seam", 0.2), ("shade", 0.2)),
+}
 SURFACES = ("asphalt_light", "asphalt_patched", "asphalt_dark", "concrete")
 SHARES = (0.35, 0.35, 0.15, 0.15)
 
@@ -59,19 +65,21 @@ def draw(number: int) -> AerialView:
     return render_view(world, camera, seed=FIRST_SEED + number)
 
 
-def draw_at_line(number: int) -> AerialView | None:
-    """View ``number`` of ``--lines``: over a crack beside paint or at the edge, a fine crack, or a seam; None if the
-    world has no such place."""
-    seed = FIRST_SEED + FIRST_LINES + number // PER_WORLD
+def draw_at_line(number: int, folder: str = "aerial_lines") -> AerialView | None:
+    """View ``number`` of a set of `KINDS`: over a place of one of its kinds; None if the world has no such place."""
+    first = FIRST_LINES if folder == "aerial_lines" else FIRST_BESIDE
+    seed = FIRST_SEED + first + number // PER_WORLD
     rng = np.random.default_rng([seed, 75])
     options = WorldOptions.varied(
         seed, kind="straight" if rng.random() < 0.8 else "curved", surface=str(rng.choice(SURFACES, p=SHARES)),
-        family="tuning", extent_m=(60.0, 60.0), vehicles=0.0, houses=0.0, trees=0.1, markings=bool(rng.random() < 0.85),
+        family="tuning", extent_m=(60.0, 60.0), vehicles=0.0, houses=0.0,
+        trees=0.1 if folder == "aerial_lines" else 1.0, markings=bool(rng.random() < 0.85),
         crack_density=float(rng.uniform(1.5, 4.0)),
     )  # fmt: skip
     world = make_world(seed, options)
-    rng = np.random.default_rng([FIRST_SEED + FIRST_LINES * PER_WORLD + number, 76])
-    places = _hard_places(world, rng)
+    rng = np.random.default_rng([FIRST_SEED + first * PER_WORLD + number, 76])
+    names, shares = zip(*KINDS[folder], strict=True)
+    places = _hard_places(world, rng, str(rng.choice(names, p=shares)))
     if places is None:
         return None
     gsd_m = float(np.exp(rng.uniform(np.log(0.003), np.log(0.012))))
@@ -82,28 +90,36 @@ def draw_at_line(number: int) -> AerialView | None:
         y_m=float(y), blur_px=float(rng.uniform(0.4, 1.0)), noise=float(rng.uniform(0.002, 0.015)), vignetting=0.0,
         exposure=float(np.exp(rng.normal(0.0, 0.25))),
     )  # fmt: skip
-    return render_view(world, camera, seed=FIRST_SEED + FIRST_LINES * PER_WORLD + number)
+    return render_view(world, camera, seed=FIRST_SEED + first * PER_WORLD + number)
 
 
-def _hard_places(world: AerialWorld, rng: np.random.Generator) -> Points | None:
+def _hard_places(world: AerialWorld, rng: np.random.Generator, kind: str) -> Points | None:
     """Points (N, 2) of one kind, inside the extent."""
-    kind = str(rng.choice(["line", "edge", "fine", "seam"], p=[0.35, 0.2, 0.2, 0.25]))
+    seams = [shape for detail in world.details for shape, _ in detail.seams if not shape.is_empty]
     if kind == "seam":
-        shapes = [shape for detail in world.details for shape, _ in detail.seams]
-        found = [np.asarray(shape.exterior.coords) for shape in shapes if not shape.is_empty]
-        points = np.concatenate(found) if found else np.zeros((0, 2))
+        points = np.concatenate([np.asarray(shape.exterior.coords) for shape in seams] or [np.zeros((0, 2))])
     else:
-        points = np.concatenate([c.points_en for c in world.cracks] or [np.zeros((0, 2))])
-        width = np.concatenate([c.width_mm for c in world.cracks] or [np.zeros(0)])
+        cracks = [c for c in world.cracks if kind != "beside" or c.kind == "longitudinal"]
+        points = np.concatenate([c.points_en for c in cracks] or [np.zeros((0, 2))])
+        width = np.concatenate([c.width_mm for c in cracks] or [np.zeros(0)])
         if kind == "fine":
             points = points[width < 7.0]
         else:
-            line = (
-                shapely.union_all([m.shape for m in world.markings]) if kind == "line" else world.carriageway.boundary
-            )
-            points = points[shapely.distance(shapely.points(points), line) < (0.12 if kind == "line" else 0.5)]
+            lines, reach = {
+                "line": ([m.shape for m in world.markings], 0.12),
+                "edge": ([world.carriageway.boundary], 0.5),
+                "beside": ([m.shape for m in world.markings] + seams, 0.3),
+                "shade": ([shapely.MultiPoint(_tree_shadows(world))], 3.0),
+            }[kind]
+            points = points[shapely.distance(shapely.points(points), shapely.union_all(lines)) < reach]
     inside = ((points > 3.0) & (points < np.array(world.extent_m) - 3.0)).all(axis=1)
     return points[inside] if inside.any() else None
+
+
+def _tree_shadows(world: AerialWorld) -> Points:
+    """Where the tops of the trees cast their shadows, (N, 2)."""
+    trees, sun = world.landscape.trees, world.sun
+    return np.asarray(trees.centre_en + np.outer(trees.height_m, np.array(sun.shadow_en) * sun.length))
 
 
 def main() -> None:
@@ -112,14 +128,16 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=900)
     parser.add_argument("--first", type=int, default=0, help="number to start at, for several processes")
     parser.add_argument("--lines", action="store_true", help="cracks beside lines, at edges, fine ones; joints")
+    parser.add_argument("--beside", action="store_true", help="cracks along seams and painted lines; seams; shade")
     options = parser.parse_args()
-    folders = [
-        options.out / ("aerial_lines" if options.lines else "aerial") / "train" / name for name in ("images", "masks")
-    ]
+    if options.lines and options.beside:
+        parser.error("--lines and --beside write different sets; run the command twice")
+    name = "aerial_lines" if options.lines else "aerial_beside" if options.beside else "aerial"
+    folders = [options.out / name / "train" / part for part in ("images", "masks")]
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
     for number in tqdm(range(options.first, options.first + options.count)):
-        view = draw_at_line(number) if options.lines else draw(number)
+        view = draw(number) if name == "aerial" else draw_at_line(number, name)
         if view is None:
             continue
         cover = coverage_map(view.cracks_px(), (SIZE, SIZE), 1.0)

@@ -31,7 +31,7 @@ from machine import RESULTS, describe_run, write_result  # noqa: E402
 from fissura.train.config import read_config  # noqa: E402
 from fissura.train.loop import train  # noqa: E402
 
-STAGES = (*(f"fast_stage{k}" for k in range(1, 7)), "fast")
+STAGES = (*(f"fast_stage{k}" for k in range(1, 8)), "fast")
 PUBLIC = ("deepcrack", "cfd", "crack500", "uavcrack_asphalt", "gaps384")
 WANTED = 0.01
 
@@ -45,7 +45,7 @@ def main() -> int:
     if "FISSURA_DATA" not in os.environ:
         sys.exit("set FISSURA_DATA to the folder that holds crack/")
     out = options.out or ROOT / "out" / f"seed{options.seed}"
-    if not (ROOT / "out" / "aerial" / "aerial_lines").is_dir():
+    if not (ROOT / "out" / "aerial" / "aerial_beside").is_dir():
         subprocess.run([str(ROOT / "runs" / "make_aerial.sh")], check=True)
     before: Path | None = None
     for number, name in enumerate(STAGES):

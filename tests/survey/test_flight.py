@@ -110,6 +110,20 @@ def test_each_crack_is_counted_once_though_many_frames_show_it(ground: np.ndarra
     assert sum(f.look.slices for f in result.looked) < 1.5 * (150 * 6 + 640) * (360 + 20) / step**2
 
 
+def test_faint_cracks_count_when_their_odds_are_raised(looker: GroundLooker) -> None:
+    h, w = LENS.size_hw
+    faint = np.full((h, w, 3), 150, np.uint8)
+    cv2.line(faint, (60, h // 2), (w - 60, h // 2), (75, 75, 75), 9)  # 0.25 to the backend
+    shares = []
+    for odds in (1.0, 9.0):
+        looker.canvas, looker.odds = GroundCanvas(looker.canvas.folder.with_name(f"ground{odds:g}")), odds
+        looker.look(faint, FramePose(0.0, 0.0, 0.0), 1.0)
+        bounds = looker.canvas.bounds_rc
+        found = looker.canvas.read(slice(bounds[0], bounds[2]), slice(bounds[1], bounds[3])).probability
+        shares.append(float((found > 0.5).mean()))
+    assert shares[0] == 0.0 and shares[1] > 0.005
+
+
 def test_blurred_frames_are_passed_over_but_their_ground_is_not_lost(ground: np.ndarray, looker: GroundLooker) -> None:
     frames = [see(ground, k, FramePose(6.0 * k), blur=9 if 35 <= k < 48 else 0) for k in range(120)]
     result = fly(frames, looker)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fissura.road import Road
-from fissura.survey.look_scales import fill_gaps, plan_look_scales
+from fissura.survey.look_scales import faint_odds, fill_gaps, plan_look_scales, raise_odds
 from fissura.survey.photo_look import fill_notches
 
 
@@ -90,3 +90,17 @@ def test_small_photos_from_near_have_a_road_mask_that_fits(hw):
     rgb[:, : hw[1] // 4] = (60, 110, 50)
     road = find_wide_road(rgb, 10.0)
     assert road.size_hw == hw and all(a <= b for a, b in zip(road.mask.shape, hw, strict=True))
+
+
+def test_raised_odds_move_the_dividing_probability_and_keep_the_order():
+    p = np.linspace(0, 1, 101, dtype=np.float32)
+    raised = raise_odds(p, 4.0)
+    assert raised.dtype == np.float32 and (np.diff(raised) > 0).all()
+    assert raised[[0, 20, 100]] == pytest.approx([0.0, 0.5, 1.0], abs=1e-6)
+    assert raise_odds(p, 1.0) is p
+
+
+def test_odds_are_raised_only_far_from_the_ground():
+    odds = [faint_odds(mm) for mm in (1.0, 8.5, 11.0, 13.0, 17.0, 60.0)]
+    assert odds[:2] == [1.0, 1.0] and odds == sorted(odds)
+    assert 1.5 < odds[2] < odds[3] and odds[-1] < 20.0

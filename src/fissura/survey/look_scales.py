@@ -14,6 +14,11 @@ COARSE_LOOK_MM = 10.0
 straight cracks that the finer one takes for joints: recall 0.97 against 0.81 (docs/LOG.md)."""
 
 
+FAINT_FROM_MM, FAINT_GROWTH, FAINT_MOST = 9.0, 4.0, 9.0
+"""Ground size of the network's pixels from which most cracks are finer than a pixel, how the odds of what is faint grow
+beyond, and by how much at most. On drawn roads the threshold of the best F-measure is then 0.5 (docs/LOG.md)."""
+
+
 def plan_look_scales(scale: float, gsd_mm: float | None) -> tuple[float, ...]:
     """Scales at which a frame is looked at: ``scale``, and a coarser one where its pixels are fine.
 
@@ -26,6 +31,31 @@ def plan_look_scales(scale: float, gsd_mm: float | None) -> tuple[float, ...]:
     """
     coarse = scale / 3 if gsd_mm is None else gsd_mm / COARSE_LOOK_MM
     return (scale, max(coarse, 0.1)) if coarse <= scale / 1.5 else (scale,)
+
+
+def faint_odds(network_mm: float | None) -> float:
+    """Factor for the odds of a crack where the network's pixels are coarse; 1 is none.
+
+    Networks are trained so that 0.5 divides best on pictures from nearby. From afar cracks are finer than a pixel and
+    faint, and the same networks are as right at much lower probabilities.
+
+    Args:
+        network_mm: Ground size of a pixel as the network sees it; None if not known.
+
+    >>> faint_odds(5.0), round(faint_odds(11.0), 2), faint_odds(40.0), faint_odds(None)
+    (1.0, 2.23, 9.0, 1.0)
+    """
+    if network_mm is None:
+        return 1.0
+    return float(np.clip((network_mm / FAINT_FROM_MM) ** FAINT_GROWTH, 1.0, FAINT_MOST))
+
+
+def raise_odds(probability: Probability, factor: float) -> Probability:
+    """Probabilities with their odds multiplied, shape as given."""
+    if factor == 1.0:
+        return probability
+    factor32 = np.float32(factor)
+    return np.asarray(factor32 * probability / (1 + (factor32 - 1) * probability), np.float32)
 
 
 def fill_gaps(fine: Probability, coarse: Probability, scale: float, threshold: float) -> Probability:

@@ -18,7 +18,7 @@ from fissura.road import Road, RoadSlice, RoadSlices, find_road, plan_slices
 from fissura.survey.backdrop import Backdrop
 from fissura.survey.ground import CELL_PX, GroundCanvas
 from fissura.survey.look_memory import LookMemory
-from fissura.survey.look_scales import fill_gaps
+from fissura.survey.look_scales import fill_gaps, raise_odds
 from fissura.survey.pose import FramePose, Lens, Matrix, ground_pixel_size
 from fissura.types import BoolMask, Probability, RgbImage
 
@@ -93,6 +93,7 @@ class GroundLooker:
         backdrop: Where whole frames go, small.
         memory: Keeps what the network said, for a run that goes on.
         coarse_scale: Of a second, coarser look (`plan_look_scales`); None for a single one.
+        odds: Of the finer look, see `faint_odds`.
     """
 
     canvas: GroundCanvas
@@ -103,6 +104,7 @@ class GroundLooker:
     backdrop: Backdrop | None = None
     memory: LookMemory | None = None
     coarse_scale: float | None = None
+    odds: float = 1.0
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     _before: tuple[Road, Matrix] | None = None
 
@@ -193,10 +195,11 @@ class GroundLooker:
             count = sum(len(plan) for plan in plans)
             predicted = self.memory.recall(index, count, self.segmenter.card.tile, predicted)
         results, sums = iter(predicted), []
-        for plan in plans:
+        for number, plan in enumerate(plans):
+            odds = 1.0 if number else self.odds
             total, weight = (np.zeros((bottom - top, right - left), np.float32) for _ in range(2))
             for s in plan.slices:
-                self._add(s, plan.weight(s), next(results), ground, (top, left), total, weight)
+                self._add(s, plan.weight(s), raise_odds(next(results), odds), ground, (top, left), total, weight)
             sums.append((total, weight))
         total, weight = sums[0]
         if len(plans) == 2:

@@ -23,7 +23,7 @@ from fissura.imaging.read import read_image
 from fissura.imaging.write import write_bytes, write_jpeg, write_mask, write_png
 from fissura.infer.segmenter import Segmenter
 from fissura.road import Road, find_road, plan_slices, segment_slices
-from fissura.survey.look_scales import fill_gaps, plan_look_scales
+from fissura.survey.look_scales import faint_odds, fill_gaps, plan_look_scales, raise_odds
 from fissura.survey.looking import quieten
 from fissura.survey.photo_match import Features, find_photo_features
 from fissura.survey.photo_pose import find_prior
@@ -145,7 +145,8 @@ def look_at_photo(
         seen = np.ones_like(road.mask)  # whoever drew the mask has looked everywhere
     else:
         assert segmenter is not None
-        probability, seen, slices = _segment(rgb, road, segmenter, plan_look_scales(options.scale, gsd_mm))
+        odds = faint_odds(None if gsd_mm is None else gsd_mm / options.scale)
+        probability, seen, slices = _segment(rgb, road, segmenter, plan_look_scales(options.scale, gsd_mm), odds)
     if image.valid is not None:
         probability[~image.valid] = 0
     threshold = 0.5 if segmenter is None else segmenter.threshold
@@ -228,7 +229,7 @@ def _cells(road: Road) -> BoolMask:
 
 
 def _segment(
-    rgb: RgbImage, road: Road, segmenter: Segmenter, scales: Sequence[float]
+    rgb: RgbImage, road: Road, segmenter: Segmenter, scales: Sequence[float], odds: float
 ) -> tuple[npt.NDArray[np.uint8], BoolMask, int]:
     """Probability times 255, the cells that were looked at, and the number of slices."""
     card = segmenter.card
@@ -237,7 +238,10 @@ def _segment(
     for scale in scales:
         slices = plan_slices(road, tile=card.tile, overlap=card.overlap, scale=scale)
         found, looked = segment_slices(shown, slices, segmenter)
-        probability = found if not count else fill_gaps(probability, found, scale, segmenter.threshold)
+        if count:
+            probability = fill_gaps(probability, found, scale, segmenter.threshold)
+        else:
+            probability = raise_odds(found, odds)
         seen |= looked
         count += len(slices)
     out = np.rint(probability * np.float32(255)).astype(np.uint8)
@@ -305,4 +309,3 @@ def relative_sharpness(looks: list[PhotoLook]) -> list[float]:
         groups.setdefault(key, []).append(look.sharpness)
     usual = {key: max(float(np.percentile(values, 75)), 1e-9) for key, values in groups.items()}
     return [look.sharpness / usual[key] for key, look in zip(keys, looks, strict=True)]
-

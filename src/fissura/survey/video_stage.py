@@ -29,7 +29,7 @@ from fissura.survey.backdrop import Backdrop
 from fissura.survey.flight import FlightResult, LookedFrame, fly
 from fissura.survey.ground import GroundCanvas
 from fissura.survey.look_memory import LookMemory
-from fissura.survey.look_scales import plan_look_scales
+from fissura.survey.look_scales import faint_odds, plan_look_scales
 from fissura.survey.looking import GroundLooker
 from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, measure_ground
 from fissura.survey.placing import TrackPoint, place_ground
@@ -128,9 +128,12 @@ def survey_video(
 
 def _fly(run: VideoRun) -> FlightResult:
     request, info = run.request, run.video.info
+    gsd_mm = _ground_size(run)
+    scales = plan_look_scales(request.scale, gsd_mm)
     looker = GroundLooker(
         run.canvas, run.segmenter, run.lens, scale=request.scale, whole_frame=request.whole_frame,
-        backdrop=run.backdrop, memory=run.memory, coarse_scale=_coarse_scale(run),
+        backdrop=run.backdrop, memory=run.memory, coarse_scale=scales[1] if len(scales) > 1 else None,
+        odds=faint_odds(None if gsd_mm is None else gsd_mm / request.scale),
     )  # fmt: skip
     h, w = info.size_hw
     length = "live" if info.live else "unknown length" if info.duration_s is None else f"{info.duration_s:.0f} s"
@@ -148,16 +151,14 @@ def _fly(run: VideoRun) -> FlightResult:
         )  # fmt: skip
 
 
-def _coarse_scale(run: VideoRun) -> float | None:
-    """Of the second, coarser look at each frame."""
+def _ground_size(run: VideoRun) -> float | None:
+    """Millimetres of ground in a pixel at the flight's beginning; None if nothing tells."""
     request, height = run.request, run.request.height_m
+    if request.gsd_mm is not None:
+        return request.gsd_mm
     if height is None and run.telemetry is not None:
         height = run.telemetry.at(0.0).relative_altitude_m
-    gsd_mm = request.gsd_mm
-    if gsd_mm is None and height is not None and height > 0:
-        gsd_mm = 1000.0 * height / run.lens.focal_px
-    scales = plan_look_scales(request.scale, gsd_mm)
-    return scales[1] if len(scales) > 1 else None
+    return 1000.0 * height / run.lens.focal_px if height is not None and height > 0 else None
 
 
 def _log(run: VideoRun, looked: LookedFrame) -> None:
