@@ -101,6 +101,6 @@ def test_raised_odds_move_the_dividing_probability_and_keep_the_order():
 
 
 def test_odds_are_raised_only_far_from_the_ground():
-    odds = [faint_odds(mm) for mm in (1.0, 8.5, 11.0, 13.0, 17.0, 60.0)]
+    odds = [faint_odds(mm) for mm in (1.0, 6.5, 7.5, 8.5, 17.0, 60.0)]
     assert odds[:2] == [1.0, 1.0] and odds == sorted(odds)
-    assert 1.5 < odds[2] < odds[3] and odds[-1] < 20.0
+    assert 1.2 < odds[2] < odds[3] and odds[-1] < 20.0

@@ -14,7 +14,7 @@ COARSE_LOOK_MM = 10.0
 straight cracks that the finer one takes for joints: recall 0.97 against 0.81 (docs/LOG.md)."""
 
 
-FAINT_FROM_MM, FAINT_GROWTH, FAINT_MOST = 9.0, 4.0, 9.0
+FAINT_FROM_MM, FAINT_GROWTH, FAINT_MOST = 7.0, 6.0, 10.0
 """Ground size of the network's pixels from which most cracks are finer than a pixel, how the odds of what is faint grow
 beyond, and by how much at most. On drawn roads the threshold of the best F-measure is then 0.5 (docs/LOG.md)."""
 
@@ -42,8 +42,8 @@ def faint_odds(network_mm: float | None) -> float:
     Args:
         network_mm: Ground size of a pixel as the network sees it; None if not known.
 
-    >>> faint_odds(5.0), round(faint_odds(11.0), 2), faint_odds(40.0), faint_odds(None)
-    (1.0, 2.23, 9.0, 1.0)
+    >>> faint_odds(5.0), round(faint_odds(8.5), 2), faint_odds(17.0), faint_odds(None)
+    (1.0, 3.21, 10.0, 1.0)
     """
     if network_mm is None:
         return 1.0
