@@ -25,6 +25,7 @@ from fissura.measure.windows import measure_widths_by_windows
 from fissura.spec import ConfidenceCurve
 from fissura.survey.flight import LookedFrame
 from fissura.survey.ground import GroundCanvas
+from fissura.survey.joints import describe_joints, without_joints
 from fissura.survey.placing import FlightPlace
 from fissura.survey.pose import FramePose, Lens, Matrix
 from fissura.types import BoolMask, Probability, RgbImage
@@ -84,6 +85,7 @@ class MergedGround:
         left_out: Lengths in metres of what was found but is too wide for a crack.
         doubtful: Likewise of what is less sure than the survey wants.
         least_confidence: How sure that is.
+        joints: Likewise of straight bands, see `without_joints`.
     """
 
     chart: int
@@ -94,12 +96,13 @@ class MergedGround:
     left_out: tuple[float, ...] = ()
     doubtful: tuple[float, ...] = ()
     least_confidence: float = 0.0
+    joints: tuple[float, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """For the user."""
         doubts = describe_doubtful(self.doubtful, self.least_confidence)
-        return (*self.place.notes, *describe_left_out(self.left_out), *doubts)
+        return (*self.place.notes, *describe_left_out(self.left_out), *describe_joints(self.joints), *doubts)
 
 
 def describe_left_out(lengths_m: Sequence[float]) -> tuple[str, ...]:
@@ -178,11 +181,16 @@ def measure_ground(
     graph, doubtful = without_doubtful(graph, confidence, least_confidence, place.scale)
     widths = measure_widths_by_windows(graph, read_rgb)
     graph, widths, left_out = without_wide(graph, widths, place.scale)
+    # Not of masks that someone has drawn: who draws a joint means it.
+    joints: tuple[float, ...] = ()
+    if confidence is not None:
+        graph, widths, joints = without_joints(graph, widths, place.scale)
     options = MeasureOptions(road_direction_at=_road_directions(frames, origin_rc), rules=rules, confidence=confidence)
     found = _with_resampling(measure_graph(graph, scale=place.scale, options=options, widths=widths))
     return MergedGround(
-        chart, origin_rc, found, _nearest(found, frames, origin_rc), place, left_out, doubtful, least_confidence
-    )
+        chart, origin_rc, found, _nearest(found, frames, origin_rc), place, left_out, doubtful, least_confidence,
+        joints,
+    )  # fmt: skip
 
 
 def _with_resampling(found: Measurement) -> Measurement:

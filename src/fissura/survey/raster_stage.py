@@ -30,6 +30,7 @@ from fissura.measure.model import Points, Values
 from fissura.measure.rules import RuleSet
 from fissura.measure.windows import measure_widths_by_windows
 from fissura.measure_frame import COARSE_GSD_MM
+from fissura.survey.joints import describe_joints, without_joints
 from fissura.survey.merged import (
     confidence_limit,
     describe_doubtful,
@@ -257,7 +258,11 @@ class _Run:
         with self.part("widths"):
             report = measure_widths_by_windows(graph, self._read_rgb)
             graph, report, left_out = without_wide(graph, report, scale)
+            joints: tuple[float, ...] = ()
+            if options.confidence is not None:
+                graph, report, joints = without_joints(graph, report, scale)
         self.notes += describe_left_out(left_out)
+        self.notes += describe_joints(joints)
         self.notes += describe_doubtful(doubtful, least_confidence)
         return measure_graph(graph, scale=scale, options=options, widths=report)
 

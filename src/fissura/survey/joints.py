@@ -1,0 +1,87 @@
+"""Straight bands among the finds: construction joints, sealed and sawn ones, grooves, edges of paint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from fissura.geo.scale import GroundScale
+from fissura.measure.measuring import width_per_px
+from fissura.measure.model import CrackGraph
+from fissura.measure.widths import WidthReport
+
+LEAST_WIDTH_MM, LEAST_WIDTH_PX, LEAST_LENGTH_MM = 20.0, 3.0, 800.0
+"""Narrower and shorter ones are as straight by chance."""
+WINDOW_MM = 1000.0
+STRAIGHT = 0.15
+"""Wander over a metre, as a share of the width. On drawn roads it is 0.07 to 0.18 in joints, and below this in a
+fiftieth of the cracks that are wide enough to be judged (docs/LOG.md)."""
+
+
+def wander_mm(points_mm: npt.NDArray[np.float64]) -> float:
+    """How far a line strays from straight: median over windows of a metre of the deviation from the best line, RMS.
+
+    Args:
+        points_mm: Along the line, shape (N, 2), N at least 2.
+    """
+    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points_mm, axis=0), axis=1))])
+    step = 10.0
+    at = np.arange(0.0, max(along[-1], step), step)
+    even = np.column_stack([np.interp(at, along, points_mm[:, k]) for k in (0, 1)])
+    size = min(round(WINDOW_MM / step), len(even))
+    strays = []
+    for first in range(0, len(even) - size + 1, max(size // 2, 1)):
+        piece = even[first : first + size] - even[first : first + size].mean(axis=0)
+        # The smaller singular value is the spread across the best line.
+        strays.append(float(np.linalg.svd(piece, compute_uv=False)[-1]) / np.sqrt(size))
+    return float(np.median(strays))
+
+
+def without_joints(
+    graph: CrackGraph, widths: WidthReport, scale: GroundScale | None
+) -> tuple[CrackGraph, WidthReport, tuple[float, ...]]:
+    """Leave out branches that are far straighter than they are wide.
+
+    A crack goes round stones: over a metre it strays from straight by about its own width and more. What does not, and
+    is wide enough that this can be seen, was made with a saw, a plank or a sealing lance.
+
+    Args:
+        graph: Centrelines.
+        widths: Of its branches.
+        scale: Without one nothing is left out.
+    Returns:
+        What is left, and the length in metres of each branch that was left out.
+    """
+    if scale is None:
+        return graph, widths, ()
+    kept, lost = [], []
+    for k, (branch, measured) in enumerate(zip(graph.branches, widths.branches, strict=True)):
+        per_px = width_per_px(branch.points_rc, scale)
+        width_mm = float(np.mean(measured.width_px * per_px))
+        ground = scale.to_ground(branch.points_rc)
+        length = float(np.linalg.norm(np.diff(ground, axis=0), axis=1).sum())
+        judged = width_mm >= LEAST_WIDTH_MM and measured.width_px.mean() >= LEAST_WIDTH_PX and length >= LEAST_LENGTH_MM
+        if judged and wander_mm(ground) < STRAIGHT * width_mm:
+            lost.append(length / 1000.0)
+        else:
+            kept.append(k)
+    if not lost:
+        return graph, widths, ()
+    return (
+        replace(graph, branches=tuple(graph.branches[k] for k in kept)),
+        replace(widths, branches=tuple(widths.branches[k] for k in kept)),
+        tuple(lost),
+    )
+
+
+def describe_joints(lengths_m: Sequence[float]) -> tuple[str, ...]:
+    """A note on what `without_joints` left out; none if that was nothing."""
+    if not lengths_m:
+        return ()
+    return (
+        f"{len(lengths_m)} straight bands of {sum(lengths_m):.1f} m in all were left out: they stray from straight by "
+        f"less than {STRAIGHT:.0%} of their width, as joints, seals and grooves do and cracks do not",
+    )

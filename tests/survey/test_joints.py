@@ -1,0 +1,62 @@
+"""Straight bands among the finds are told from cracks by how far they wander."""
+
+import cv2
+import numpy as np
+import pytest
+
+from fissura.geo.scale import GroundScale
+from fissura.measure.graph import trace_cracks
+from fissura.measure.widths import mask_widths
+from fissura.survey.joints import describe_joints, wander_mm, without_joints
+
+GSD_MM = 5.0
+
+
+def band(wander_mm: float, width_mm: float, length_mm: float = 2500.0, seed: int = 1) -> np.ndarray:
+    """A mask with one line that strays so far from straight, aslant so that pixels do not make it straight."""
+    rng = np.random.default_rng(seed)
+    x = np.arange(0.0, length_mm, 25.0)
+    y = np.convolve(rng.standard_normal(len(x) + 20), np.hanning(21), "valid")
+    y *= wander_mm / y.std()
+    turn = np.array([[0.9, -0.436], [0.436, 0.9]])
+    points = np.column_stack([x, y]) @ turn.T / GSD_MM + 40
+    side = int(points.max()) + 80
+    mask = np.zeros((side, side), np.uint8)
+    fixed = np.round(points * 16).astype(np.int32)[:, None]
+    cv2.polylines(mask, [fixed], False, 1, round(width_mm / GSD_MM), cv2.LINE_8, 4)
+    return mask > 0
+
+
+def left(mask: np.ndarray, scale: GroundScale | None) -> tuple[int, tuple[float, ...]]:
+    graph = trace_cracks(mask)
+    kept, widths, lost = without_joints(graph, mask_widths(graph), scale)
+    assert len(kept.branches) == len(widths.branches)
+    return len(kept.branches), lost
+
+
+def test_a_straight_wide_band_is_left_out_and_counted():
+    branches, lost = left(band(0.0, 35.0), GroundScale.uniform(GSD_MM))
+    assert branches == 0 and sum(lost) == pytest.approx(2.5, rel=0.05)
+    assert "2.5 m" in describe_joints(lost)[0]
+
+
+@pytest.mark.parametrize(("wander", "width", "length"), [
+    (25.0, 35.0, 2500.0),  # wanders by its width
+    (0.0, 10.0, 2500.0),  # fine: as straight by chance
+    (0.0, 35.0, 500.0),  # short
+])  # fmt: skip
+def test_cracks_stay(wander, width, length):
+    branches, lost = left(band(wander, width, length), GroundScale.uniform(GSD_MM))
+    assert branches == 1 and not lost and describe_joints(lost) == ()
+
+
+def test_without_a_scale_nothing_is_judged():
+    assert left(band(0.0, 35.0), None) == (1, ())
+
+
+def test_wander_does_not_depend_on_place_or_direction():
+    line = np.column_stack([np.arange(0.0, 3000.0, 20.0), 8.0 * np.sin(np.arange(0.0, 3000.0, 20.0) / 90)])
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
+    assert wander_mm(line) == pytest.approx(8.0 / np.sqrt(2), rel=0.1)
+    assert wander_mm(line @ turn.T + 1e6) == pytest.approx(wander_mm(line), rel=1e-3)
+    assert wander_mm(line[:2]) == pytest.approx(0.0, abs=1e-9)
