@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that made the shipped model 'open': no picture, label or weight in it is for research only. Needs
+# Everything that makes the model 'open' (not shipped yet): no picture, label or weight in it is for research only. Needs
 # FISSURA_DATA and fissura[dev] on PATH; about an hour on two CPU cores. The tests it is measured on are the same as for
 # the others.
 set -euo pipefail
