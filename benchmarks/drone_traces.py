@@ -39,7 +39,7 @@ from skimage.morphology import skeletonize
 
 from fissura.imaging.write import write_png
 from fissura.infer.segmenter import load_segmenter
-from fissura.survey.look_scales import faint_odds, raise_odds
+from fissura.survey.look_scales import faint_odds, raise_faint
 
 TRACES = ROOT / "benchmarks" / "traces" / "brighton_beach.json"
 DATA = ROOT.parent / "shared" / "data" / "uav" / "brighton_beach"
@@ -279,7 +279,7 @@ def run_scale(frames: list[Frame], segmenter, scale: float, gsd_m: float, option
             out.mkdir(parents=True, exist_ok=True)
             write_png(out / f"{frame.name}_x{scale:g}.png", draw(frame, mask))
     odds = faint_odds(1000 * gsd_m / scale)
-    lifted = [raise_odds(probability, odds) for probability in probabilities]
+    lifted = [raise_faint(p, odds, segmenter.threshold, scale) for p in probabilities]
     survey = summarise([compare(f, p, segmenter.threshold) for f, p in zip(frames, lifted, strict=True)], 1.0)
     if best:
         best |= covered(frames, probabilities, best["threshold"], gsd_m)

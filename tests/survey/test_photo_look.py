@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fissura.road import Road
-from fissura.survey.look_scales import faint_odds, fill_gaps, plan_look_scales, raise_odds
+from fissura.survey.look_scales import faint_odds, fill_gaps, plan_look_scales, raise_faint
 from fissura.survey.photo_look import fill_notches
 
 
@@ -94,10 +94,24 @@ def test_small_photos_from_near_have_a_road_mask_that_fits(hw):
 
 def test_raised_odds_move_the_dividing_probability_and_keep_the_order():
     p = np.linspace(0, 1, 101, dtype=np.float32)
-    raised = raise_odds(p, 4.0)
+    # Each value on a line of its own: three pixels high, as fine as cracks are.
+    lines = np.zeros((101 * 16, 60), np.float32)
+    for k, value in enumerate(p):
+        lines[16 * k + 6 : 16 * k + 9] = value
+    raised = raise_faint(lines, 4.0, 0.5)[7::16, 30]
     assert raised.dtype == np.float32 and (np.diff(raised) > 0).all()
     assert raised[[0, 20, 100]] == pytest.approx([0.0, 0.5, 1.0], abs=1e-6)
-    assert raise_odds(p, 1.0) is p
+    assert raise_faint(lines, 1.0, 0.5) is lines
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.5])
+def test_the_odds_of_broad_patches_stay(scale):
+    p = np.zeros((200, 300), np.float32)
+    p[40:140, 40:140] = 0.3  # a shadow
+    p[95:98, 180:280] = 0.3  # a crack
+    raised = raise_faint(p, 9.0, 0.5, scale)
+    assert (raised[60:120, 60:120] == p[60:120, 60:120]).all() and (raised[40:140, 40:140] < 0.5).mean() > 0.99
+    assert (raised[95:98, 180:280] > 0.7).all()
 
 
 def test_odds_are_raised_only_far_from_the_ground():

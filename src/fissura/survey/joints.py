@@ -13,8 +13,8 @@ from fissura.measure.measuring import width_per_px
 from fissura.measure.model import CrackGraph
 from fissura.measure.widths import WidthReport
 
-LEAST_WIDTH_MM, LEAST_WIDTH_PX, LEAST_LENGTH_MM = 20.0, 3.0, 800.0
-"""Narrower and shorter ones are as straight by chance."""
+LEAST_WIDTH_MM, LEAST_WIDTH_PX, LEAST_LENGTH_MM = 20.0, 5.0, 800.0
+"""Narrower and shorter ones are as straight by chance, or by the size of a pixel."""
 WINDOW_MM = 1000.0
 STRAIGHT = 0.15
 """Wander over a metre, as a share of the width. On drawn roads it is 0.07 to 0.18 in joints, and below this in a

@@ -18,6 +18,9 @@ FAINT_FROM_MM, FAINT_GROWTH, FAINT_MOST = 7.0, 6.0, 10.0
 """Ground size of the network's pixels from which most cracks are finer than a pixel, how the odds of what is faint grow
 beyond, and by how much at most. On drawn roads the threshold of the best F-measure is then 0.5 (docs/LOG.md)."""
 
+_BROAD_PX = 9.0
+"""Pixels of the network: what is broader needs no help to be seen."""
+
 
 def plan_look_scales(scale: float, gsd_mm: float | None) -> tuple[float, ...]:
     """Scales at which a frame is looked at: ``scale``, and a coarser one where its pixels are fine.
@@ -50,12 +53,26 @@ def faint_odds(network_mm: float | None) -> float:
     return float(np.clip((network_mm / FAINT_FROM_MM) ** FAINT_GROWTH, 1.0, FAINT_MOST))
 
 
-def raise_odds(probability: Probability, factor: float) -> Probability:
-    """Probabilities with their odds multiplied, shape as given."""
-    if factor == 1.0:
+def raise_faint(probability: Probability, odds: float, threshold: float, scale: float = 1.0) -> Probability:
+    """Probabilities with the odds of fine lines multiplied, shape as given.
+
+    What is broad is not faint for its fineness: of shadows and stains a network is less sure because they are none.
+    Where the raised probabilities would make a broad patch, they stay as they were.
+
+    Args:
+        probability: Shape (H, W).
+        odds: From `faint_odds`.
+        threshold: Above which a pixel is crack.
+        scale: Pixels of the network for one of these.
+    """
+    if odds == 1.0:
         return probability
-    factor32 = np.float32(factor)
-    return np.asarray(factor32 * probability / (1 + (factor32 - 1) * probability), np.float32)
+    factor = np.float32(odds)
+    raised = factor * probability / (1 + (factor - 1) * probability)
+    side = max(round(_BROAD_PX / scale), 3) | 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    broad = cv2.dilate(cv2.morphologyEx((raised > threshold).view(np.uint8), cv2.MORPH_OPEN, disc), disc)
+    return np.asarray(np.where(broad > 0, probability, raised), np.float32)
 
 
 def fill_gaps(fine: Probability, coarse: Probability, scale: float, threshold: float) -> Probability:

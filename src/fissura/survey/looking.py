@@ -18,7 +18,7 @@ from fissura.road import Road, RoadSlice, RoadSlices, find_road, plan_slices
 from fissura.survey.backdrop import Backdrop
 from fissura.survey.ground import CELL_PX, GroundCanvas
 from fissura.survey.look_memory import LookMemory
-from fissura.survey.look_scales import fill_gaps, raise_odds
+from fissura.survey.look_scales import fill_gaps, raise_faint
 from fissura.survey.pose import FramePose, Lens, Matrix, ground_pixel_size
 from fissura.types import BoolMask, Probability, RgbImage
 
@@ -199,7 +199,8 @@ class GroundLooker:
             odds = 1.0 if number else self.odds
             total, weight = (np.zeros((bottom - top, right - left), np.float32) for _ in range(2))
             for s in plan.slices:
-                self._add(s, plan.weight(s), raise_odds(next(results), odds), ground, (top, left), total, weight)
+                probability = raise_faint(next(results), odds, self.segmenter.threshold)
+                self._add(s, plan.weight(s), probability, ground, (top, left), total, weight)
             sums.append((total, weight))
         total, weight = sums[0]
         if len(plans) == 2:

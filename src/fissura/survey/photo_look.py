@@ -23,7 +23,7 @@ from fissura.imaging.read import read_image
 from fissura.imaging.write import write_bytes, write_jpeg, write_mask, write_png
 from fissura.infer.segmenter import Segmenter
 from fissura.road import Road, find_road, plan_slices, segment_slices
-from fissura.survey.look_scales import faint_odds, fill_gaps, plan_look_scales, raise_odds
+from fissura.survey.look_scales import faint_odds, fill_gaps, plan_look_scales, raise_faint
 from fissura.survey.looking import quieten
 from fissura.survey.photo_match import Features, find_photo_features
 from fissura.survey.photo_pose import find_prior
@@ -241,7 +241,7 @@ def _segment(
         if count:
             probability = fill_gaps(probability, found, scale, segmenter.threshold)
         else:
-            probability = raise_odds(found, odds)
+            probability = raise_faint(found, odds, segmenter.threshold, scale)
         seen |= looked
         count += len(slices)
     out = np.rint(probability * np.float32(255)).astype(np.uint8)
