@@ -7,7 +7,7 @@ import pytest
 from fissura.geo.scale import GroundScale
 from fissura.measure.graph import trace_cracks
 from fissura.measure.widths import mask_widths
-from fissura.survey.joints import describe_joints, wander_mm, without_joints
+from fissura.survey.joints import describe_joints, ring_wander_mm, wander_mm, without_joints
 
 GSD_MM = 5.0
 
@@ -38,6 +38,20 @@ def test_a_straight_wide_band_is_left_out_and_counted():
     branches, lost = left(band(0.0, 35.0), GroundScale.uniform(GSD_MM))
     assert branches == 0 and sum(lost) == pytest.approx(2.5, rel=0.05)
     assert "2.5 m" in describe_joints(lost)[0]
+
+
+def test_the_ring_of_a_manhole_is_left_out():
+    mask = np.zeros((200, 200), np.uint8)
+    cv2.ellipse(mask, (100, 100), (66, 66), 0, 20, 340, 1, 9)  # most of it
+    branches, lost = left(mask > 0, GroundScale.uniform(GSD_MM))
+    assert branches == 0 and sum(lost) == pytest.approx(66 * GSD_MM / 1000 * np.deg2rad(320), rel=0.1)
+
+
+def test_an_arc_as_large_as_a_road_is_no_ring():
+    angle = np.linspace(0.0, 1.0, 200)
+    arc = np.column_stack([np.cos(angle), np.sin(angle)])
+    assert ring_wander_mm(330.0 * arc) < 2.0
+    assert ring_wander_mm(3000.0 * arc) == np.inf
 
 
 @pytest.mark.parametrize(("wander", "width", "length"), [

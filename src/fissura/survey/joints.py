@@ -1,4 +1,4 @@
-"""Straight bands among the finds: construction joints, sealed and sawn ones, grooves, edges of paint."""
+"""Straight bands and rings among the finds: joints, sealed and sawn ones, grooves, frames of manholes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from fissura.measure.widths import WidthReport
 
 LEAST_WIDTH_MM, LEAST_WIDTH_PX, LEAST_LENGTH_MM = 20.0, 5.0, 800.0
 """Narrower and shorter ones are as straight by chance, or by the size of a pixel."""
-WINDOW_MM = 1000.0
+WINDOW_MM, STEP_MM = 1000.0, 10.0
+WIDEST_RING_MM = 600.0
+"""Largest radius of a manhole's frame with the seal around it."""
 STRAIGHT = 0.15
 """Wander over a metre, as a share of the width. On drawn roads it is 0.07 to 0.18 in joints, and below this in a
 fiftieth of the cracks that are wide enough to be judged (docs/LOG.md)."""
@@ -27,11 +29,8 @@ def wander_mm(points_mm: npt.NDArray[np.float64]) -> float:
     Args:
         points_mm: Along the line, shape (N, 2), N at least 2.
     """
-    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points_mm, axis=0), axis=1))])
-    step = 10.0
-    at = np.arange(0.0, max(along[-1], step), step)
-    even = np.column_stack([np.interp(at, along, points_mm[:, k]) for k in (0, 1)])
-    size = min(round(WINDOW_MM / step), len(even))
+    even = _evenly(points_mm)
+    size = min(round(WINDOW_MM / STEP_MM), len(even))
     strays = []
     for first in range(0, len(even) - size + 1, max(size // 2, 1)):
         piece = even[first : first + size] - even[first : first + size].mean(axis=0)
@@ -40,13 +39,36 @@ def wander_mm(points_mm: npt.NDArray[np.float64]) -> float:
     return float(np.median(strays))
 
 
+def ring_wander_mm(points_mm: npt.NDArray[np.float64]) -> float:
+    """How far a line strays from the best circle, RMS; infinite if that is larger than a manhole's frame.
+
+    Args:
+        points_mm: Along the line, shape (N, 2), N at least 2.
+    """
+    even = _evenly(points_mm)
+    x, y = (even - even.mean(axis=0)).T
+    (a, b, c), *_ = np.linalg.lstsq(np.column_stack([x, y, np.ones(len(x))]), x**2 + y**2, rcond=None)
+    radius = float(np.sqrt(max(c + (a**2 + b**2) / 4, 0.0)))
+    if not 0.0 < radius <= WIDEST_RING_MM:
+        return float("inf")
+    return float(np.sqrt(np.mean((np.hypot(x - a / 2, y - b / 2) - radius) ** 2)))
+
+
+def _evenly(points_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Points `STEP_MM` apart along a line."""
+    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points_mm, axis=0), axis=1))])
+    at = np.arange(0.0, max(along[-1], STEP_MM), STEP_MM)
+    return np.column_stack([np.interp(at, along, points_mm[:, k]) for k in (0, 1)])
+
+
 def without_joints(
     graph: CrackGraph, widths: WidthReport, scale: GroundScale | None
 ) -> tuple[CrackGraph, WidthReport, tuple[float, ...]]:
-    """Leave out branches that are far straighter than they are wide.
+    """Leave out branches that are far straighter, or rounder, than they are wide.
 
     A crack goes round stones: over a metre it strays from straight by about its own width and more. What does not, and
-    is wide enough that this can be seen, was made with a saw, a plank or a sealing lance.
+    is wide enough that this can be seen, was made with a saw, a plank or a sealing lance, and a ring of that evenness
+    is the frame of a manhole.
 
     Args:
         graph: Centrelines.
@@ -64,7 +86,7 @@ def without_joints(
         ground = scale.to_ground(branch.points_rc)
         length = float(np.linalg.norm(np.diff(ground, axis=0), axis=1).sum())
         judged = width_mm >= LEAST_WIDTH_MM and measured.width_px.mean() >= LEAST_WIDTH_PX and length >= LEAST_LENGTH_MM
-        if judged and wander_mm(ground) < STRAIGHT * width_mm:
+        if judged and min(wander_mm(ground), ring_wander_mm(ground)) < STRAIGHT * width_mm:
             lost.append(length / 1000.0)
         else:
             kept.append(k)
@@ -82,6 +104,6 @@ def describe_joints(lengths_m: Sequence[float]) -> tuple[str, ...]:
     if not lengths_m:
         return ()
     return (
-        f"{len(lengths_m)} straight bands of {sum(lengths_m):.1f} m in all were left out: they stray from straight by "
-        f"less than {STRAIGHT:.0%} of their width, as joints, seals and grooves do and cracks do not",
+        f"{len(lengths_m)} straight bands and rings of {sum(lengths_m):.1f} m in all were left out: they stray from a "
+        f"line or a circle by less than {STRAIGHT:.0%} of their width, as joints, seals and manholes do and cracks do not",
     )
