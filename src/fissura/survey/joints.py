@@ -105,5 +105,5 @@ def describe_joints(lengths_m: Sequence[float]) -> tuple[str, ...]:
         return ()
     return (
         f"{len(lengths_m)} straight bands and rings of {sum(lengths_m):.1f} m in all were left out: they stray from a "
-        f"line or a circle by less than {STRAIGHT:.0%} of their width, as joints, seals and manholes do and cracks do not",
+        f"line or a circle by less than {STRAIGHT:.0%} of their width, as joints and manholes do and cracks do not",
     )
