@@ -44,16 +44,21 @@ def mean(cells: list[dict[str, Any]], figure: str) -> float:
     return float(np.mean([cell[figure] for cell in cells]))
 
 
+def _label(row: dict[str, Any]) -> str:
+    """Which weights: a model's row may be older than what ships now."""
+    return f"`{row['model']}` {row['version']} {row['precision']}"
+
+
 def means_text(table: dict[str, Any]) -> str:
     """Means over the five public tests, and false alarms."""
     rows = []
-    for key, row in table["rows"].items():
+    for row in table["rows"].values():
         clean, empty = cells_of(row, "clean", PUBLIC), cells_of(row, "clean", NEGATIVES)
         if clean is None or empty is None:
             continue
         alarms, images = sum(c["false_alarms"] for c in empty), sum(c["images"] for c in empty)
         rows.append([
-            f"`{key}`", f"{row['parameters']:,}", *(f"{mean(clean, f):.3f}" for f in MEANS),
+            _label(row), f"{row['parameters']:,}", *(f"{mean(clean, f):.3f}" for f in MEANS),
             f"{alarms} of {images} ({alarms / images:.1%})",
         ])  # fmt: skip
     last = list(table["rows"].values())[-1]
@@ -68,17 +73,17 @@ def means_text(table: dict[str, Any]) -> str:
 def sets_text(table: dict[str, Any]) -> str:
     """F1 and F1@2px of each set."""
     rows = []
-    for key, row in table["rows"].items():
+    for row in table["rows"].values():
         cells = cells_of(row, "clean", (*PUBLIC, *OTHERS))
         if cells is not None:
-            rows.append([f"`{key}`", *(f"{c['F1']:.3f} / {c['F1@2px']:.3f}" for c in cells)])
+            rows.append([_label(row), *(f"{c['F1']:.3f} / {c['F1@2px']:.3f}" for c in cells)])
     return "F1 / F1@2px on each test folder:\n\n" + markdown(["model", *PUBLIC, *OTHERS], rows)
 
 
 def robust_text(table: dict[str, Any]) -> str:
     """What bad pictures cost."""
     rows, every = [], 0
-    for key, row in table["rows"].items():
+    for row in table["rows"].values():
         same = cells_of(row, "same", PUBLIC)
         if same is None:
             continue
@@ -87,7 +92,7 @@ def robust_text(table: dict[str, Any]) -> str:
         for name in list(CHANGES)[1:]:
             cells = cells_of(row, name, PUBLIC)
             values.append("not run" if cells is None else f"{mean(cells, 'F1@2px') - mean(same, 'F1@2px'):+.3f}")
-        rows.append([f"`{key}`", *values])
+        rows.append([_label(row), *values])
     return (
         f"Mean F1@2px over every {every}rd image of the five public tests, and what changes it when the picture is "
         "worse (×0.5 and ×2: the picture shrunk or enlarged, the probability brought back):\n\n"
