@@ -11,13 +11,13 @@ crack=$FISSURA_DATA/crack
 weights=src/fissura/weights
 
 calibrate=() validate=() test=() negatives=()
-seen=(deepcrack cfd crack500 uavcrack_asphalt uavcrack_concrete uav_quay gaps384 volker negatives_noncrack)
-checked=(crack500 uavcrack_asphalt uavcrack_concrete uav_quay gaps384)
-if [ "$name" = open ]; then # nothing of what it may not be made from
-  seen=(uavcrack_asphalt uavcrack_concrete uav_quay) checked=(uavcrack_asphalt uavcrack_concrete uav_quay)
-fi
-for set in "${seen[@]}"; do calibrate+=(--calibrate "$crack/$set/train"); done
-for set in "${checked[@]}"; do validate+=(--validate "$crack/$set/val"); done
+uses() { grep -q "folder: $1" "runs/$name.yaml"; } # calibrated on nothing that it was not trained on
+for set in deepcrack cfd crack500 uavcrack_asphalt uavcrack_concrete uav_quay gaps384 volker negatives_noncrack; do
+  if uses "$set/train"; then calibrate+=(--calibrate "$crack/$set/train"); fi
+done
+for set in crack500 uavcrack_asphalt uavcrack_concrete uav_quay gaps384; do
+  if uses "$set/train"; then validate+=(--validate "$crack/$set/val"); fi
+done
 for set in deepcrack cfd crack500 uavcrack_asphalt gaps384; do test+=(--data "$crack/$set/test"); done
 for set in negatives_noncrack negatives_metu_concrete; do negatives+=(--data "$crack/$set/test"); done
 

@@ -69,9 +69,12 @@ def raise_faint(probability: Probability, odds: float, threshold: float, scale: 
         return probability
     factor = np.float32(odds)
     raised = factor * probability / (1 + (factor - 1) * probability)
+    found = raised > threshold
+    if not found.any():  # as in most slices of a flight
+        return np.asarray(raised, np.float32)
     side = max(round(_BROAD_PX / scale), 3) | 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    broad = cv2.dilate(cv2.morphologyEx((raised > threshold).view(np.uint8), cv2.MORPH_OPEN, disc), disc)
+    broad = cv2.dilate(cv2.morphologyEx(found.view(np.uint8), cv2.MORPH_OPEN, disc), disc)
     return np.asarray(np.where(broad > 0, probability, raised), np.float32)
 
 

@@ -181,7 +181,7 @@ def measure_ground(
     graph, doubtful = without_doubtful(graph, confidence, least_confidence, place.scale)
     widths = measure_widths_by_windows(graph, read_rgb)
     graph, widths, left_out = without_wide(graph, widths, place.scale)
-    # Not of masks that someone has drawn: who draws a joint means it.
+    # Not where all masks were drawn by someone: who draws a joint means it.
     joints: tuple[float, ...] = ()
     if confidence is not None:
         graph, widths, joints = without_joints(graph, widths, place.scale)
