@@ -17,7 +17,7 @@ profile wins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
@@ -33,7 +33,7 @@ from fissura.measure.profile_model import (
     FitSettings,
     Values,
     log_cosh,
-    soft_step,
+    soft_steps,
 )
 from fissura.measure.profile_refine import better, refine
 
@@ -45,7 +45,7 @@ _CLEAN = (0.02, 0.04)  # residuals as a share of the dip up to which the best fi
 _LEAST_SAMPLES = 7
 _BLURS_PX = BLUR_PX * 1.25 ** np.arange(-3.0, 7.0)
 _LEVEL, _LEVEL_AT = 140.0, 0.75  # profiles are brought to this level of their bright part
-_CHUNK = 32  # keeps the grid of a chunk in the cache
+_CHUNK, _REFINED_TOGETHER = 32, 256  # keep the grid, and what is refined, in the cache
 
 
 @dataclass(frozen=True)
@@ -132,15 +132,19 @@ def fit_profiles(
     level = np.maximum(np.quantile(grey - settings.black, _LEVEL_AT, axis=1, keepdims=True), 1e-3)
     grey = settings.black + (grey - settings.black) * (_LEVEL / level)
     bank = _bank(grey.shape[1], settings.blur_px, min(settings.reach_px, grey.shape[1] / 3))
+
+    if not len(grey):
+        empty = np.empty(0)
+        return ProfileFits(empty, empty, empty, empty > 0, empty > 0, empty, empty, empty)
     parts = []
     for i in range(0, len(grey), _CHUNK):
         part = slice(i, i + _CHUNK)
         prior = _width_prior(bank.width, None if mask_width_px is None else mask_width_px[part])
         parts.append(_fit_chunk(grey[part], bank, settings, prior))
-    if not parts:
-        empty = np.empty(0)
-        return ProfileFits(empty, empty, empty, empty > 0, empty > 0, empty, empty, empty)
-    return ProfileFits(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    grid = _GridFits(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(_GridFits)))
+    rows = [slice(i, i + _REFINED_TOGETHER) for i in range(0, len(grey), _REFINED_TOGETHER)]
+    refined = [_refine_where_clean(grey[part], grid.take(part), settings) for part in rows]
+    return ProfileFits(*(np.concatenate(columns) for columns in zip(*refined, strict=True)))
 
 
 def _check(grey: npt.NDArray[np.float64], settings: FitSettings) -> None:
@@ -177,7 +181,7 @@ def _bank(samples: int, blur_px: float | None, reach_px: float) -> _Bank:
     grid = [np.asarray(axis.ravel(), np.float64) for axis in np.meshgrid(widths, centres, blurs, indexing="ij")]
     width, centre, blur = grid[0][:, None], grid[1][:, None], grid[2][:, None]
     x = np.asarray(np.arange(samples) - (samples - 1) / 2, np.float64)[None]
-    dip = soft_step(x, centre - width / 2, blur) - soft_step(x, centre + width / 2, blur)
+    dip = soft_steps(samples, centre - width / 2, blur) - soft_steps(samples, centre + width / 2, blur)
     window = (np.abs(x - centre) <= width / 2 + 2 * blur + MARGIN_PX).astype(np.float64)
     design = np.stack([np.ones_like(dip), x - centre, -dip], axis=2) * window[:, :, None]
     normal = design.transpose(0, 2, 1) @ design + 1e-6 * np.eye(3)
@@ -197,10 +201,30 @@ def _width_prior(width: Values, mask_width: Values | None) -> npt.NDArray[np.flo
     return np.asarray(cells / width[:, None] * np.exp(-0.5 * beyond**2), np.float64)
 
 
+@dataclass(frozen=True, eq=False)
+class _GridFits:
+    """What the grid says of N profiles: posterior means, and where to begin to refine."""
+
+    width: Values
+    sigma: Values
+    contrast: Values
+    ok: npt.NDArray[np.bool_]
+    darkness: Values
+    blur: Values
+    centre: Values
+    likely: Values
+    """The means, shape (N, 6), as `refine` takes them."""
+    by_shape: Values
+    """Of the node that fits best, whatever the prior on darkness says, shape (N, 6)."""
+
+    def take(self, part: slice) -> _GridFits:
+        return _GridFits(*(getattr(self, f.name)[part] for f in fields(self)))
+
+
 def _fit_chunk(
     grey: npt.NDArray[np.float64], bank: _Bank, settings: FitSettings, prior: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.generic], ...]:
-    """Posterior means of one chunk of profiles; arrays in the order of `ProfileFits`."""
+) -> _GridFits:
+    """Posterior means of one chunk of profiles."""
     K, n = bank.window.shape
     mean = grey.mean(axis=1)
     centred = (grey - mean[:, None]).astype(np.float32)
@@ -246,14 +270,22 @@ def _fit_chunk(
         background[shape, rows] + settings.black, solved[shape, 1, rows], depth[shape, rows], bank.centre[shape],
         bank.width[shape], np.log(bank.blur[shape]),
     ], axis=1).astype(np.float64)  # fmt: skip
-    clean = better(refine(grey, start, settings), refine(grey, other, settings), n)
+    return _GridFits(width, sigma, contrast, standing & inside, darkness, blur, centre, start, other)
+
+
+def _refine_where_clean(
+    grey: npt.NDArray[np.float64], grid: _GridFits, settings: FitSettings
+) -> tuple[npt.NDArray[np.generic], ...]:
+    """The grid's answer, or the best fit where a profile is clean; arrays in the order of `ProfileFits`."""
+    n = grey.shape[1]
+    clean = better(refine(grey, grid.likely, settings), refine(grey, grid.by_shape, settings), n)
     rough = np.sqrt(clean.noise) / np.maximum(clean.depth * _visible_share(clean.width, clean.blur), 1e-6)
     trust = np.clip((_CLEAN[1] - rough) / (_CLEAN[1] - _CLEAN[0]), 0, 1)
-    width = width * (1 - trust) + clean.width * trust
-    sigma = sigma * (1 - trust) + clean.sigma * trust
-    blur = blur * (1 - trust) + clean.blur * trust
-    darkness = darkness * (1 - trust) + np.clip(clean.depth / clean.background, 0, 1) * trust
-    return width, sigma, contrast, standing & inside, width < _RESOLVED * blur, darkness, blur, centre
+    width = grid.width * (1 - trust) + clean.width * trust
+    sigma = grid.sigma * (1 - trust) + clean.sigma * trust
+    blur = grid.blur * (1 - trust) + clean.blur * trust
+    darkness = grid.darkness * (1 - trust) + np.clip(clean.depth / clean.background, 0, 1) * trust
+    return width, sigma, grid.contrast, grid.ok, width < _RESOLVED * blur, darkness, blur, grid.centre
 
 
 def _visible_share(width: Values, blur: Values) -> Values:

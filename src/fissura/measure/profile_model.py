@@ -46,14 +46,31 @@ class FitSettings:
     noise_inflation: float = NOISE_INFLATION
 
 
-def soft_step(x: Values, edge: Values, blur: Values) -> Values:
-    """A step from 0 to 1 at `edge`, blurred by a Gaussian and averaged over each pixel."""
+def soft_steps(samples: int, edge: Values, blur: Values) -> Values:
+    """A profile's steps from 0 to 1 at `edge`, blurred by a Gaussian and averaged over each pixel.
 
-    def integral(z: Values) -> Values:
-        return np.asarray(z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi), np.float64)
+    Args:
+        samples: Length n of the profile; its middle is at 0.
+        edge: Shape (N, 1).
+        blur: Shape (N, 1), standard deviations.
+    Returns:
+        Shape (N, n).
+    """
+    z = (_borders(samples) - edge) / blur
+    # The end of one pixel is the beginning of the next.
+    return np.asarray(np.diff(z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)) * blur, np.float64)
 
-    after, before = integral((x + 0.5 - edge) / blur), integral((x - 0.5 - edge) / blur)
-    return np.asarray((after - before) * blur, np.float64)
+
+def soft_steps_and_slopes(samples: int, edge: Values, blur: Values) -> tuple[Values, Values, Values]:
+    """`soft_steps`, its derivative by `edge`, and by the logarithm of `blur`."""
+    z = (_borders(samples) - edge) / blur
+    below, bell = ndtr(z), np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+    value, by_edge, by_blur = (np.asarray(np.diff(v), np.float64) for v in (z * below + bell, -below, bell))
+    return value * blur, by_edge, by_blur * blur
+
+
+def _borders(samples: int) -> Values:
+    return np.asarray((np.arange(samples + 1) - samples / 2)[None], np.float64)
 
 
 def log_cosh(z: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

@@ -15,10 +15,12 @@ from fissura.measure.profile_model import (
     FitSettings,
     Values,
     log_cosh,
-    soft_step,
+    soft_steps_and_slopes,
 )
 
 _CLEAN_INFLATION = 3.0
+_FARTHEST = np.array([60, 5, 60, 1, 2, 0.5])
+"""Longest step of a parameter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,73 @@ class RefinedFits:
     sigma: Values
     noise: Values
     prior: Values
+
+
+@dataclass(frozen=True, eq=False)
+class _Left:
+    """What a model leaves over, with its derivatives by the six parameters; N profiles of n samples.
+
+    Attributes:
+        data: (N, n), in grey values, 0 outside the window.
+        data_by: (N, 6, n).
+        prior: (N, 2): darkness and blur, in standard deviations.
+        prior_by: (N, 6, 2).
+    """
+
+    data: Values
+    data_by: Values
+    prior: Values
+    prior_by: Values
+
+    def cost(self, scale: Values) -> Values:
+        """Sum of squares, shape (N,); ``scale`` is what squares of grey values count."""
+        return np.asarray((self.data**2).sum(1) * scale + (self.prior**2).sum(1), np.float64)
+
+    def normal(self, scale: Values) -> tuple[Values, Values]:
+        """Normal matrix (N, 6, 6) and gradient (N, 6)."""
+        by = self.data_by
+        matrix = by @ by.transpose(0, 2, 1) * scale[:, None, None] + self.prior_by @ self.prior_by.transpose(0, 2, 1)
+        gradient = (by @ self.data[..., None])[..., 0] * scale[:, None]
+        return matrix, gradient + (self.prior_by @ self.prior[..., None])[..., 0]
+
+    def replaced(self, other: _Left, where: npt.NDArray[np.bool_]) -> _Left:
+        """The other's rows where they are better."""
+        flat, cube = where[:, None], where[:, None, None]
+        return _Left(
+            np.where(flat, other.data, self.data), np.where(cube, other.data_by, self.data_by),
+            np.where(flat, other.prior, self.prior), np.where(cube, other.prior_by, self.prior_by),
+        )  # fmt: skip
+
+
+def _model(t: Values, n: int) -> tuple[Values, Values]:
+    """Profiles (N, n) of parameters (N, 6), and their derivatives (N, 6, n)."""
+    background, slope, depth, centre = (t[:, k : k + 1] for k in range(4))
+    width, log_blur = np.maximum(t[:, 4:5], 0.05), np.clip(t[:, 5:6], -2.5, 3.0)
+    blur = np.exp(log_blur)
+    x = (np.arange(n) - (n - 1) / 2)[None]
+    first, last = (soft_steps_and_slopes(n, centre + k * width / 2, blur) for k in (-1, 1))
+    dip = first[0] - last[0]
+    inside = (t[:, 5:6] > -2.5) & (t[:, 5:6] < 3.0)
+    slopes = np.stack([
+        np.ones_like(dip), x - centre, -dip, -slope - depth * (first[1] - last[1]), depth * (first[1] + last[1]) / 2,
+        -depth * (first[2] - last[2]) * inside,
+    ], axis=1)  # fmt: skip
+    return background + slope * (x - centre) - depth * dip, slopes
+
+
+def _priors(t: Values, settings: FitSettings) -> tuple[Values, Values]:
+    """How far darkness and blur are from what is expected (N, 2), and the derivatives (N, 6, 2)."""
+    aim = DARKNESS if settings.darkness is None else settings.darkness
+    light = np.maximum(t[:, 0] - settings.black, 1.0)
+    off = (t[:, 2] / light - aim) / settings.darkness_spread
+    # The square of this is the logistic's cost.
+    size = np.sqrt(np.maximum(4 * log_cosh(off / np.sqrt(2)), 0))
+    by_off = np.where(size > 1e-4, np.sqrt(2) * np.abs(np.tanh(off / np.sqrt(2))) / np.maximum(size, 1e-4), 1.0)
+    by = np.zeros((len(t), 6, 2))
+    by[:, 0, 0] = np.where(t[:, 0] - settings.black > 1, -by_off * t[:, 2] / light**2 / settings.darkness_spread, 0)
+    by[:, 2, 0] = by_off / light / settings.darkness_spread
+    by[:, 5, 1] = 1 / BLUR_SPREAD
+    return np.column_stack([np.sign(off) * size, (t[:, 5] - np.log(BLUR_PX)) / BLUR_SPREAD]), by
 
 
 def better(a: RefinedFits, b: RefinedFits, samples: int) -> RefinedFits:
@@ -50,54 +119,38 @@ def refine(grey: npt.NDArray[np.float64], start: npt.NDArray[np.float64], settin
         settings: Priors as in the grid.
     """
     n = grey.shape[1]
-    x = (np.arange(n) - (n - 1) / 2)[None]
     theta = start.copy()
     free = np.array([True] * 5 + [settings.blur_px is None])
     if settings.blur_px is not None:
         theta[:, 5] = np.log(settings.blur_px)
+    x = (np.arange(n) - (n - 1) / 2)[None]
     window = np.abs(x - start[:, 3:4]) <= start[:, 4:5] / 2 + 2 * np.exp(theta[:, 5:6]) + MARGIN_PX
     count = np.maximum(window.sum(1), 7)
-    aim = DARKNESS if settings.darkness is None else settings.darkness
     damping = np.full(len(grey), 1e-2)
+    fixed = np.diag(~free * 1.0)
 
-    def model(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        c, w, b = t[:, 3:4], np.maximum(t[:, 4:5], 0.05), np.exp(np.clip(t[:, 5:6], -2.5, 3.0))
-        dip = soft_step(x, c - w / 2, b) - soft_step(x, c + w / 2, b)
-        return np.asarray(t[:, :1] + t[:, 1:2] * (x - c) - t[:, 2:3] * dip, np.float64)
+    def look(t: npt.NDArray[np.float64]) -> tuple[_Left, Values]:
+        value, slopes = _model(t, n)
+        left = _Left((grey - value) * window, -slopes * window[:, None], *_priors(t, settings))
+        return left, np.maximum((left.data**2).sum(1) / count, 0.08)
 
-    def residuals(t: npt.NDArray[np.float64], noise: Values) -> npt.NDArray[np.float64]:
-        data = (grey - model(t)) * window / np.sqrt(_CLEAN_INFLATION * noise)[:, None]
-        off = (t[:, 2] / np.maximum(t[:, 0] - settings.black, 1.0) - aim) / settings.darkness_spread
-        # The square of this is the logistic's cost.
-        dark = np.sign(off) * np.sqrt(np.maximum(4 * log_cosh(off / np.sqrt(2)), 0))
-        soft = (t[:, 5] - np.log(BLUR_PX)) / BLUR_SPREAD
-        return np.column_stack([data, dark, soft])
-
-    def variance(t: npt.NDArray[np.float64]) -> Values:
-        return np.asarray(np.maximum((((grey - model(t)) * window) ** 2).sum(1) / count, 0.08), np.float64)
-
-    steps = np.array([0.05, 1e-3, 0.05, 1e-3, 1e-3, 1e-3])
-    noise = variance(theta)
+    now, noise = look(theta)
     for _ in range(12):
-        base = residuals(theta, noise)
-        columns = []
-        for k in range(6):
-            moved = theta.copy()
-            moved[:, k] += steps[k]
-            columns.append((residuals(moved, noise) - base) / steps[k] * free[k])
-        jacobian = np.stack(columns, axis=2)
-        normal = jacobian.transpose(0, 2, 1) @ jacobian
+        scale = 1 / (_CLEAN_INFLATION * noise)
+        normal, gradient = now.normal(scale)
+        normal *= free[:, None] * free[None]
         diagonal = np.einsum("nii->ni", normal)
-        lifted = normal + (damping[:, None] * diagonal + 1e-9)[:, :, None] * np.eye(6) + np.diag(~free * 1.0)
-        step = -np.linalg.solve(lifted, np.einsum("nij,ni->nj", jacobian, base)[..., None])[..., 0] * free
-        trial = theta + np.clip(step, -np.array([60, 5, 60, 1, 2, 0.5]), np.array([60, 5, 60, 1, 2, 0.5]))
+        lifted = normal + (damping[:, None] * diagonal + 1e-9)[:, :, None] * np.eye(6) + fixed
+        step = -np.linalg.solve(lifted, gradient[..., None])[..., 0] * free
+        trial = theta + np.clip(step, -_FARTHEST, _FARTHEST)
         trial[:, 4] = np.clip(trial[:, 4], 0.05, n)
         trial[:, 2] = np.maximum(trial[:, 2], 1e-3)
-        better = (residuals(trial, noise) ** 2).sum(1) <= (base**2).sum(1)
-        theta = np.where(better[:, None], trial, theta)
-        damping = np.where(better, damping * 0.3, damping * 5)
-        noise = variance(theta)
-    covariance = np.linalg.inv(normal + np.diag(~free * 1.0) + 1e-9 * np.eye(6))
+        then, then_noise = look(trial)
+        closer = then.cost(scale) <= now.cost(scale)
+        theta = np.where(closer[:, None], trial, theta)
+        damping = np.where(closer, damping * 0.3, damping * 5)
+        now, noise = now.replaced(then, closer), np.where(closer, then_noise, noise)
+    covariance = np.linalg.inv(normal + fixed + 1e-9 * np.eye(6))
     sigma = np.sqrt(np.maximum(covariance[:, 4, 4], 0))
-    prior = (residuals(theta, noise)[:, n:] ** 2).sum(1)
+    prior = (now.prior**2).sum(1)
     return RefinedFits(theta[:, 0] - settings.black, theta[:, 2], theta[:, 4], np.exp(theta[:, 5]), sigma, noise, prior)

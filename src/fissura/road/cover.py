@@ -1,11 +1,13 @@
 """Cover road cells with few squares that stand in the road's direction.
 
-A sweep follows each road. At every step it takes the direction of the road there, gathers the uncovered cells of the
-next band across it, and covers them with as few squares side by side as fit; the next band begins at the first cell
-that is still uncovered, so that curves, widenings and junctions leave no gap. Squares of a band that touch form a run:
-a cell across the line between two of them is covered by both together. The two squares at the ends of a run may reach a
-little further, or a ragged edge would cost a slice that sees nothing else. Sweeps from either end are pruned of squares
-whose cells others cover, and the smaller plan wins.
+A straight road is cut into columns along it, and each column into squares from its own hindmost cell on.
+
+Elsewhere a sweep follows each road. At every step it takes the direction of the road there, gathers the uncovered
+cells of the next band across it, and covers them with as few squares side by side as fit; the next band begins at the
+first cell that is still uncovered, so that curves, widenings and junctions leave no gap. Squares of a band that touch
+form a run: a cell across the line between two of them is covered by both together. The two squares at the ends of a
+run may reach a little further, or a ragged edge would cost a slice that sees nothing else. Sweeps from either end are
+pruned of squares whose cells others cover, and the smaller plan wins.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ Indices = npt.NDArray[np.intp]
 _STEEP = float(np.cos(np.radians(35.0)))
 """A band holds cells whose road runs within 35 degrees of the band's; others belong to a crossing road."""
 _GRACE = 1 + 1e-9
+_STRAIGHT, _STRAIGHT_SHARE = 2.0, 0.95
+"""A road is straight if its direction is so many degrees from the mean in this share of cells, nowhere thrice that."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,54 @@ def cover_cells(canvas: Canvas, side: float, *, beyond: float = 0.0) -> list[Squ
         side: Side of the squares in the canvas' units; more than one and a half cells.
         beyond: How much further the squares at the ends of a row may reach, in the canvas' units.
     """
+    straight = _straight_up(canvas)
+    if straight is not None and canvas.half_along(straight) <= side / 8:
+        return _prune(canvas, [[square] for square in _by_columns(canvas, side, beyond, straight)])
     plans = [_prune(canvas, _Sweep(canvas, side, beyond).run(backwards=backwards)) for backwards in (False, True)]
+    return min(plans, key=len)
+
+
+def _straight_up(canvas: Canvas) -> Floats | None:
+    """The one direction of the road in all cells, as a unit vector; None if it turns or there are several roads."""
+    doubled = np.column_stack([canvas.ups[:, 0] ** 2 - canvas.ups[:, 1] ** 2, 2 * canvas.ups[:, 0] * canvas.ups[:, 1]])
+    angle = float(np.arctan2(*doubled.mean(axis=0)[::-1])) / 2
+    up = np.array([np.cos(angle), np.sin(angle)])
+    off = np.abs(canvas.ups @ (-up[1], up[0]))
+    few, most = np.quantile(off, [_STRAIGHT_SHARE, 1.0])
+    return up if few <= np.sin(np.radians(_STRAIGHT)) and most <= np.sin(np.radians(3 * _STRAIGHT)) else None
+
+
+def _by_columns(canvas: Canvas, side: float, beyond: float, up: Floats) -> list[Square]:
+    """Columns along a straight road, each covered from its own hindmost cell on: no slice waits for its neighbours.
+
+    Neighbouring columns share the width of a cell, so that each cell lies in one of them as a whole. Where the first
+    column begins is free within what the last one has to spare.
+    """
+    half = canvas.half_along(up)
+    along, across = canvas.centres @ up, canvas.centres @ (-up[1], up[0])
+    order = np.argsort(along)
+    along, across = along[order], across[order]
+    low, high = across.min() - half, across.max() + half
+    pitch = side - 2 * half
+    count = max(int(np.ceil((high - low - 2 * beyond - 2 * half) / pitch - 1e-9)), 1)
+    spare = count * pitch + 2 * half + 2 * beyond - (high - low)
+    plans: list[list[Square]] = []
+    for share in (0.5, 0.0, 0.25, 0.75, 1.0) if count > 1 else (0.5,):
+        first = low + beyond - share * spare
+        squares: list[Square] = []
+        for k in range(count):
+            left, right = first + k * pitch, first + k * pitch + side
+            out = (beyond if k == 0 else 0.0, beyond if k == count - 1 else 0.0)
+            inside = (across - half >= left - out[0] - 1e-6) & (across + half <= right + out[1] + 1e-6)
+            own = along[inside if k == count - 1 else inside & (across - half < left + pitch)]
+            at = 0
+            while at < len(own):
+                y = own[at] - half + side / 2
+                x = (left + right) / 2
+                place = np.array([-up[1], up[0]]) * x + up * y
+                squares.append(Square(float(place[0]), float(place[1]), (float(up[0]), float(up[1])), side, out))
+                at = int(np.searchsorted(own, own[at] + (side - 2 * half) * _GRACE, side="right"))
+        plans.append(squares)
     return min(plans, key=len)
 
 

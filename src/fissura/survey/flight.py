@@ -33,6 +33,7 @@ DUE_AT = 0.38
 OVERDUE_AT = 0.7
 """... and at this share even if it is blurred: blurred ground is better than ground never seen."""
 _EVERY_S = 0.125
+"""Time from one registered frame to the next; twice that while a flight is steady."""
 _CLOSER = 1.4
 """Ground seen so much smaller counts as not seen; a little more than `looking.BETTER`, so that a look finds work."""
 
@@ -152,11 +153,12 @@ class _Pass:
         self.registration = Registration(
             looker.lens, self.factor, tilt=first or (0.0, 0.0), tilt_sigma=math.radians(tilt_sigma_deg)
         )
-        self.sharpness = RelativeSharpness()
+        self.sharpness = RelativeSharpness(window=40)
         self.result = FlightResult()
         self.footprints: list[tuple[Polygon, float, bool]] = []
         self.work: queue.Queue[tuple[VideoFrameLike, Registered, float] | None] = queue.Queue(maxsize=2)
         self.failure: Exception | None = None
+        self._skipped = False
 
     def run(self, frames: Iterable[VideoFrameLike], stop: Callable[[FlightResult], bool]) -> FlightResult:
         start = time.perf_counter()
@@ -180,7 +182,7 @@ class _Pass:
         result = self.result
         first, last = None, -math.inf
         waiting = time.perf_counter()
-        last_frame: tuple[VideoFrameLike, Registered, float] | None = None
+        last_frame: tuple[VideoFrameLike, Registered, float | None] | None = None
         for frame in frames:
             result.seconds["wait for frames"] += time.perf_counter() - waiting
             if stop(result) or self.failure is not None:
@@ -190,20 +192,24 @@ class _Pass:
             result.duration_s = frame.time_s - first
             if frame.damaged:
                 result.damaged += 1
-            elif frame.time_s - last >= _EVERY_S - 1e-6:
+            elif frame.time_s - last >= _EVERY_S * (2 if self.registration.steady else 1) - 1e-6:
                 last = frame.time_s
                 last_frame = self._register(frame) or last_frame
                 result.elapsed_s = time.perf_counter() - start
                 if self.progress is not None:
                     self.progress(result)
             waiting = time.perf_counter()
-        if last_frame is not None and self._unseen(last_frame[1].pose, last_frame[2]) > 0.01:  # type: ignore[arg-type]
-            self._enqueue(*last_frame)
+        if last_frame is not None:
+            frame, registered, known = last_frame
+            sharp = self._sharpness(frame) if known is None else known
+            assert registered.pose is not None
+            if self._unseen(registered.pose, sharp) > 0.01:
+                self._enqueue(frame, registered, sharp)
 
-    def _register(self, frame: VideoFrameLike) -> tuple[VideoFrameLike, Registered, float] | None:
+    def _register(self, frame: VideoFrameLike) -> tuple[VideoFrameLike, Registered, float | None] | None:
+        """What the frame was, with its sharpness if it was measured, unless it is looked at, lost, or blurred."""
         start = time.perf_counter()
-        luma, grey = frame.luma(), frame.reduced(self.factor)
-        sharp = self.sharpness.add(measure_sharpness(luma))
+        grey = frame.reduced(self.factor)
         now = time.perf_counter()
         self.result.seconds["reduce"] += now - start
         tilt = self.tilt(frame.time_s) if self.tilt is not None else None
@@ -211,8 +217,17 @@ class _Pass:
         self.result.registered.append(registered)
         self.result.seconds["register"] += time.perf_counter() - now
         if registered.pose is None:
+            self._sharpness(frame)
             return None
-        unseen = self._unseen(registered.pose, sharp)
+        # A sharp frame is due the soonest. Sharpness takes as long as registering: what is usual needs every second
+        # frame only, but of a frame that is due it must be known.
+        unseen = self._unseen(registered.pose, 1.0)
+        self._skipped = not self._skipped and unseen < DUE_AT
+        if self._skipped:
+            return frame, registered, None
+        sharp = self._sharpness(frame)
+        if sharp < LEAST_SHARPNESS:
+            unseen = self._unseen(registered.pose, sharp)
         if unseen < DUE_AT:
             return frame, registered, sharp
         if sharp < LEAST_SHARPNESS and unseen < OVERDUE_AT:
@@ -220,6 +235,12 @@ class _Pass:
             return None
         self._enqueue(frame, registered, sharp)
         return None
+
+    def _sharpness(self, frame: VideoFrameLike) -> float:
+        start = time.perf_counter()
+        value = self.sharpness.add(measure_sharpness(frame.luma()))
+        self.result.seconds["sharpness"] += time.perf_counter() - start
+        return value
 
     def _unseen(self, pose: FramePose, sharp: float) -> float:
         """Share of a frame's ground that no look at least nearly as good has covered.

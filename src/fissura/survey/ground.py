@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,9 +199,9 @@ class GroundCanvas:
 
     def close(self) -> None:
         """Write every tile that is not on disk yet."""
-        for key, tile in self._tiles.items():
-            if tile.changed:
-                self._store(key, tile)
+        changed = [(key, tile) for key, tile in self._tiles.items() if tile.changed]
+        with ThreadPoolExecutor(max_workers=2) as pool:  # compressing releases Python's lock
+            list(pool.map(lambda entry: self._store(*entry), changed))
 
     def _tile(self, key: Key) -> _Tile:
         tile = self._tiles.pop(key, None)

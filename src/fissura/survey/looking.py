@@ -56,6 +56,9 @@ class Look:
     new_px: int
 
 
+_BLOCK_PX = 120
+
+
 def quieten(rgb: RgbImage, road: Road) -> RgbImage:
     """The frame with everything beside the road in the road's own colour.
 
@@ -75,9 +78,19 @@ def quieten(rgb: RgbImage, road: Road) -> RgbImage:
     colour = np.median(some[inside], axis=0).astype(np.uint8)
     wide = cv2.dilate(road.mask.view(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
     soft = cv2.resize(cv2.blur(wide, (3, 3)), (width, height), interpolation=cv2.INTER_LINEAR)
-    plain = np.empty_like(rgb)
-    plain[:] = colour
-    return np.asarray(cv2.blendLinear(rgb, plain, soft, 1.0 - soft), np.uint8)
+    # Most blocks are all road or all verge: only the others have to be blended.
+    out = rgb.copy()
+    for top in range(0, height, _BLOCK_PX):
+        for left in range(0, width, _BLOCK_PX):
+            block = slice(top, top + _BLOCK_PX), slice(left, left + _BLOCK_PX)
+            share = soft[block]
+            low, high = cv2.minMaxLoc(share)[:2]
+            if high == 0.0:
+                out[block] = colour
+            elif low < 1.0:
+                plain = np.full_like(out[block], colour)
+                out[block] = cv2.blendLinear(np.ascontiguousarray(rgb[block]), plain, share, 1.0 - share)
+    return out
 
 
 @dataclass

@@ -39,6 +39,10 @@ LOST_SECONDS = 1.5
 """So long a lost flight looks for its old ground before it starts a new chart."""
 _MOST_KEYFRAMES = 240
 _LARGEST_RESIDUAL_PX = 6.0
+_STEADY_PX = 3.0
+"""A flight is steady while frames are so near to where its speed puts them (reduced pixels; `follow` finds 30), ..."""
+_STEADY_STEP = 0.05
+"""... and moves by no more than this share of the frame's shorter side from one registered frame to the next."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ class Registration:
     _speed: np.ndarray = field(default_factory=lambda: np.zeros(6))
     _lost_since: float | None = None
     _search: int = 0
+    steady: bool = False
+    """The last frame was where the flight's speed put it: half as many frames would do."""
 
     def update(
         self, index: int, time_s: float, grey: GreyImage, *, tilt: tuple[float, float] | None = None
@@ -100,9 +106,11 @@ class Registration:
         """
         if tilt is not None:
             self.tilt = tilt
+        before, self.steady = self._last, False
         if self._anchor is None:
             return self._begin(index, time_s, grey)
-        found = self._track(time_s, grey)
+        expected = self._expected(time_s)
+        found = self._track(expected, grey)
         if found is None:
             found = self._search_again(grey)
         if found is None:
@@ -110,6 +118,8 @@ class Registration:
         pose, share, anchor = found
         recovered = self._lost_since is not None
         self._lost_since = None
+        if expected is not None and before is not None and not recovered:
+            self.steady = self._is_steady(before, expected, pose)
         self._learn_speed(pose, time_s, anchor.chart, recovered=recovered)
         self._anchor, self.chart = anchor, anchor.chart
         is_key = self._needs_keyframe(pose, anchor)
@@ -131,13 +141,29 @@ class Registration:
         self._last = Registered(index, time_s, pose, self.chart, 1.0, True)
         return self._last
 
-    def _track(self, time_s: float, grey: GreyImage) -> tuple[FramePose, float, Keyframe] | None:
-        """Follow the anchor where the flight should be by now."""
-        if self._last is None or self._last.pose is None or self._anchor is None:
+    def _expected(self, time_s: float) -> FramePose | None:
+        """Where the flight should be by now."""
+        if self._last is None or self._last.pose is None:
             return None
-        elapsed = time_s - self._last.time_s
-        guesses = [self._last.pose.moved(self._speed * elapsed)]
-        if np.abs(self._speed[:2] * elapsed).max() > 2.0:
+        return self._last.pose.moved(self._speed * (time_s - self._last.time_s))
+
+    def _is_steady(self, before: Registered, expected: FramePose, pose: FramePose) -> bool:
+        assert before.pose is not None
+        h, w = self.lens.size_hw
+        corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
+        ground = transform(pose.ground_from_frame(self.lens), corners)
+        off, moved = (
+            float(np.linalg.norm(transform(p.frame_from_ground(self.lens), ground) - corners, axis=1).max())
+            for p in (expected, before.pose)
+        )
+        return off < _STEADY_PX * self.factor and moved < _STEADY_STEP * min(h, w)
+
+    def _track(self, expected: FramePose | None, grey: GreyImage) -> tuple[FramePose, float, Keyframe] | None:
+        """Follow the anchor where the flight should be by now."""
+        if self._last is None or self._last.pose is None or self._anchor is None or expected is None:
+            return None
+        guesses = [expected]
+        if np.abs(expected.vector()[:2] - self._last.pose.vector()[:2]).max() > 2.0:
             guesses.append(self._last.pose)
         for guess in guesses:
             found = self._follow(self._anchor, guess, grey)

@@ -41,21 +41,26 @@ def measure_sharpness(grey: npt.NDArray[np.uint8]) -> Sharpness:
             patch = grey[r : r + side, c : c + side].astype(np.float32)
             fine = cv2.Laplacian(patch, cv2.CV_32F, ksize=1)
             coarse = cv2.Laplacian(cv2.GaussianBlur(patch, (0, 0), 2.0), cv2.CV_32F, ksize=1)
-            detail = max(float(fine.std()) - float(coarse.std()), 1e-3) / (float(patch.std()) + 4.0)
+            detail = max(_spread(fine) - _spread(coarse), 1e-3) / (_spread(patch) + 4.0)
             values.append((detail, _evenness(patch)))
     detail, evenness = np.median(np.array(values), axis=0)
     return float(detail), float(evenness)
 
 
+def _spread(values: npt.NDArray[np.float32]) -> float:
+    return float(cv2.meanStdDev(values)[1][0, 0])
+
+
 def _evenness(patch: npt.NDArray[np.float32]) -> float:
     soft = cv2.GaussianBlur(patch, (0, 0), 1.2)
-    gx, gy = soft[1:-1, 2:] - soft[1:-1, :-2], soft[2:, 1:-1] - soft[:-2, 1:-1]
+    # OpenCV all the way: arrays of this size cost NumPy several times as much, and it runs beside the network.
+    gx, gy = (cv2.Sobel(soft, cv2.CV_32F, *order, ksize=1)[1:-1, 1:-1] for order in ((1, 0), (0, 1)))
     # Of a line or an outline no more than of the ground around it: they have a direction, and are no sign of motion.
     size = cv2.magnitude(gx, gy)
-    share = np.minimum(1.0, 1.5 * np.median(size[::4, ::4]) / np.maximum(size, np.float32(1e-6)))
-    gx, gy = gx * share, gy * share
-    xx, yy, xy = (float((a * b).sum()) for a, b in ((gx, gx), (gy, gy), (gx, gy)))
-    mean, spread = (xx + yy) / 2, float(np.hypot((xx - yy) / 2, xy))
+    share = cv2.min(cv2.divide(1.5 * float(np.median(size[::4, ::4])), cv2.max(size, 1e-6)), 1.0)
+    gx, gy = cv2.multiply(gx, share), cv2.multiply(gy, share)
+    xx, yy, both = (cv2.norm(part, cv2.NORM_L2SQR) for part in (gx, gy, cv2.add(gx, gy)))
+    mean, spread = (xx + yy) / 2, float(np.hypot((xx - yy) / 2, (both - xx - yy) / 2))
     return max(mean - spread, 0.0) / mean if mean > 0 else 1.0
 
 
