@@ -5,6 +5,7 @@ import pytest
 
 import fissura.measure.profile as module
 from fissura.errors import GeometryError
+from fissura.measure import profile_refine
 from fissura.measure.profile import fit_profiles, profile_width
 from fissura.measure.profile_model import FitSettings
 from support.drawn import draw_profile
@@ -161,3 +162,22 @@ def test_few_constants():
 
     public = {n for m in (module, profile_model) for n, v in vars(m).items() if n.isupper() and not n.startswith("_")}
     assert len(public - {"MARGIN_PX"}) <= 5, public  # MARGIN_PX follows from BLUR_PX
+
+
+def test_slopes_of_the_model_are_its_differences():
+    rng = np.random.default_rng(5)
+    theta = np.column_stack([
+        rng.uniform(90, 180, 40), rng.uniform(-1, 1, 40), rng.uniform(5, 120, 40), rng.uniform(-3, 3, 40),
+        rng.uniform(0.2, 9, 40), np.log(rng.uniform(0.3, 2.5, 40)),
+    ])  # fmt: skip
+    value, slopes = profile_refine._model(theta, 31)
+    priors, prior_slopes = profile_refine._priors(theta, FitSettings(darkness=0.5))
+    for k, step in enumerate((1e-3, 1e-4, 1e-3, 1e-4, 1e-4, 1e-4)):
+        moved, back = theta.copy(), theta.copy()
+        moved[:, k] += step
+        back[:, k] -= step
+        model = [profile_refine._model(t, 31)[0] for t in (moved, back)]
+        assert np.allclose((model[0] - model[1]) / (2 * step), slopes[:, k], atol=2e-3), k
+        prior = [profile_refine._priors(t, FitSettings(darkness=0.5))[0] for t in (moved, back)]
+        assert np.allclose((prior[0] - prior[1]) / (2 * step), prior_slopes[:, k], atol=2e-3), k
+    assert np.abs(value - theta[:, :1]).max() > 5 and np.isfinite(priors).all()

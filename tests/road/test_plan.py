@@ -85,6 +85,19 @@ def test_a_road_a_little_wider_than_a_slice_needs_no_second_row() -> None:
     assert len(plan_slices(Road.from_mask(mask, SIZE_HW), tile=96, overlap=32)) == 18
 
 
+@pytest.mark.parametrize("angle", [82, 88, 90, 94])
+def test_a_straight_road_with_a_slanted_front_takes_hardly_more_than_its_area(angle: float) -> None:
+    """What a flight wants is the road above a line across the frame, which seldom stands square to the road."""
+    road = Road.from_mask(band(angle, 100, (270, 480)), SIZE_HW)
+    wanted = np.zeros_like(road.mask)
+    wanted[:150] = True
+    slices = plan_slices(road, tile=64, overlap=16, scale=1.5, wanted=wanted)
+    least = (road.mask & wanted).sum() * 4 / (48 / 1.5) ** 2
+    assert len(slices) < 1.35 * least
+    expected = road.full_mask() & (cv2.resize(wanted.view(np.uint8), SIZE_HW[::-1]) > 0)
+    assert not (expected & ~slices.looked_at()).any()
+
+
 def test_each_slice_of_a_curve_has_its_own_direction() -> None:
     mask = np.zeros((68, 120), np.uint8)
     cv2.circle(mask, (0, 68), 60, 1, 10)

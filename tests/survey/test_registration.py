@@ -107,6 +107,21 @@ def test_drift_is_small_after_coming_back(ground: np.ndarray) -> None:
     assert registration.chart == 0
 
 
+def test_a_flight_is_steady_when_it_goes_on_as_before(ground: np.ndarray) -> None:
+    way = [FramePose(4.0 * k) for k in range(12)]
+    way += [FramePose(58.0)] + [FramePose(58.0 + 25.0 * k) for k in range(1, 9)]
+    registration, steady = Registration(LENS, 1), []
+    for k, pose in enumerate(way):
+        registration.update(k, k / 10, see(ground, pose, noise=k + 1))
+        steady.append(registration.steady)
+    assert not any(steady[:2]), "nothing tells the speed yet"
+    assert all(steady[6:12])
+    assert not steady[12], "it leapt"
+    assert not any(steady[13:]), "predictable, but too fast for fewer frames"
+    registration.update(99, 9.9, np.full(LENS.size_hw, 20, np.uint8))
+    assert not registration.steady, "lost"
+
+
 def test_a_jump_is_bridged(ground: np.ndarray) -> None:
     """A dropped second: the view moves on by more than half a frame."""
     _, errors = fly(

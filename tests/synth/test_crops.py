@@ -50,8 +50,29 @@ def test_cracks_are_thin_and_darker_than_their_surroundings() -> None:
     assert np.median(widths) < 4.0
 
 
+def test_wide_cracks_are_wide_rough_and_darker() -> None:
+    rng = np.random.default_rng(4)
+    widths, darker, roundness = [], [], []
+    for _ in range(30):
+        rgb, mask = render_training_crop(rng, 192, crack_probability=1.0, wide=1.0)
+        if mask.sum() < 300:
+            continue
+        inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+        widths.append(4 * inside[mask].mean())
+        around = cv2.dilate(mask.astype(np.uint8), np.ones((21, 21), np.uint8)).astype(bool) & ~mask
+        darker.append(np.median(rgb[mask]) < np.median(rgb[around]))
+        smooth = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, cv2.getStructuringElement(2, (5, 5)))
+        roundness.append((mask & (smooth == 0)).sum() / mask.sum())
+    assert len(widths) > 20
+    assert np.median(widths) > 7.0
+    assert np.mean(darker) > 0.9
+    assert np.median(roundness) > 0.002, "walls like drawn with a pen"
+
+
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(SettingsError, match="size is 8"):
         render_training_crop(np.random.default_rng(0), 8, crack_probability=0.5)
     with pytest.raises(SettingsError, match="crack_probability"):
         render_training_crop(np.random.default_rng(0), 64, crack_probability=1.5)
+    with pytest.raises(SettingsError, match="wide is -1"):
+        render_training_crop(np.random.default_rng(0), 64, crack_probability=0.5, wide=-1)

@@ -21,13 +21,17 @@ _FINE = 4
 _VISIBLE = 0.07
 
 
-def render_training_crop(rng: np.random.Generator, size: int, *, crack_probability: float) -> tuple[RgbImage, BoolMask]:
+def render_training_crop(
+    rng: np.random.Generator, size: int, *, crack_probability: float, wide: float = 0.0
+) -> tuple[RgbImage, BoolMask]:
     """One crop and its exact mask.
 
     Args:
         rng: Source of all randomness; the same state gives the same crop.
         size: Side in pixels, at least 32.
         crack_probability: Chance that the crop holds cracks, 0 to 1. Distractors come in both kinds.
+        wide: Share of the cracks that are wide, as in photographs from nearby: 7 px to a sixth of the crop, with rough
+            walls and something inside.
     Returns:
         Image (S, S, 3) uint8 RGB and mask (S, S). Crack pixels are those at least half covered and
         those the centreline runs through, less those where the crack takes under `_VISIBLE` of the light:
@@ -37,8 +41,9 @@ def render_training_crop(rng: np.random.Generator, size: int, *, crack_probabili
     """
     if size < 32:
         raise SettingsError(f"size is {size}; a training crop needs at least 32 pixels a side")
-    if not 0.0 <= crack_probability <= 1.0:
-        raise SettingsError(f"crack_probability is {crack_probability}; give a value from 0 to 1")
+    for name, share in (("crack_probability", crack_probability), ("wide", wide)):
+        if not 0.0 <= share <= 1.0:
+            raise SettingsError(f"{name} is {share}; give a value from 0 to 1")
     hw = (size, size)
     px_per_mm = float(np.exp(rng.uniform(np.log(0.08), np.log(2.0))))
     with_cracks = rng.random() < crack_probability
@@ -53,7 +58,7 @@ def render_training_crop(rng: np.random.Generator, size: int, *, crack_probabili
         HARD_NEGATIVES[names[i]][0](rng, image, px_per_mm)
     mask = np.zeros(hw, np.bool_)
     if with_cracks:
-        mask = _draw_cracks(rng, image)
+        mask = _draw_wide_cracks(rng, image) if wide and rng.random() < wide else _draw_cracks(rng, image)
     for i in (i for i in chosen if names[i] in overlay):
         before = image.copy() if with_cracks and names[i] != "shadow" else None
         HARD_NEGATIVES[names[i]][0](rng, image, px_per_mm)
@@ -88,6 +93,42 @@ def _draw_cracks(rng: np.random.Generator, image: FloatImage) -> BoolMask:
     image *= 1.0 - alpha[..., None] * tint.clip(0.8, 1.03)
     strongest = cv2.dilate(alpha.astype(np.float32), np.ones((3, 3), np.uint8))
     return np.asarray(mask & (strongest >= _VISIBLE), dtype=np.bool_)
+
+
+def _draw_wide_cracks(rng: np.random.Generator, image: FloatImage) -> BoolMask:
+    """Like `_draw_cracks`, for cracks whose walls and inside are seen.
+
+    Where a wide crack runs into the ground is no line: grains have broken out, dust and gravel lie in it, and of its
+    two walls one is often lit.
+    """
+    hw = (image.shape[0], image.shape[1])
+    width = float(np.exp(rng.uniform(np.log(7.0), np.log(max(hw[0] / 6, 8.0)))))
+    cracks = grow_crack(
+        rng, (float(hw[0]), float(hw[1])), width=width, step=rng.uniform(0.3, 0.8) * width,
+        branches=int(rng.choice(3, p=[0.55, 0.3, 0.15])),
+    )  # fmt: skip
+    cover, _ = _cover(cracks, hw)
+    grain = rng.uniform(1.2, 0.3 * width)
+    rough = np.asarray(cv2.GaussianBlur(cover, (0, 0), 0.35 * grain + 0.5), np.float32)
+    rough += np.float32(rng.uniform(0.05, 0.3)) * cell_noise(rng, hw, (grain, grain)) * (rough > 0.02)
+    inside = np.clip((rough - 0.5) * np.float32(rng.uniform(1.5, 6.0)) + 0.5, 0, 1)
+    mask = inside >= 0.5
+    depth = rng.uniform(0.2, 0.95)
+    # Deepest in the middle, with dust and gravel in it.
+    middle = np.asarray(cv2.GaussianBlur(inside, (0, 0), 0.3 * width), np.float32)
+    fill = 0.55 + 0.45 * middle + rng.uniform(0.0, 0.4) * cell_noise(rng, hw, (grain, grain))
+    fill += rng.uniform(0.0, 0.25) * cell_noise(rng, hw, (1.5, 1.5))
+    alpha = np.clip(inside * np.clip(fill, 0.15, 1.2) * np.float32(depth), 0.0, 0.97)
+    if rng.random() < 0.5:  # light from one side
+        angle = rng.uniform(0, 2 * np.pi)
+        soft = cv2.GaussianBlur(inside, (0, 0), max(0.15 * width, 0.7))
+        slope = np.cos(angle) * cv2.Sobel(soft, cv2.CV_32F, 1, 0) + np.sin(angle) * cv2.Sobel(soft, cv2.CV_32F, 0, 1)
+        image *= (1.0 + np.float32(rng.uniform(0.05, 0.35)) * slope)[..., None].clip(0.5, 1.6)
+    tint = 1.0 + rng.normal(0.0, 0.08, 3).astype(np.float32)
+    image *= 1.0 - alpha[..., None] * tint.clip(0.75, 1.03)
+    # What is too faint as a whole cannot be learned; a bright grain inside is part of the crack.
+    seen = cv2.dilate(alpha.astype(np.float32), np.ones((3, 3), np.uint8), iterations=max(round(0.3 * width), 1))
+    return np.asarray(mask & (seen >= _VISIBLE), dtype=np.bool_)
 
 
 def _cover(cracks: list[CrackVector], hw: tuple[int, int]) -> tuple[FloatImage, BoolMask]:

@@ -159,6 +159,8 @@ class TrainConfig(BaseModel):
     """At most so many images of each validation set (evenly spread), so that watching stays cheap."""
     synthetic: float = Field(default=0.0, ge=0, lt=1)
     """Share of crops that are generated instead of cut from photographs."""
+    synthetic_wide: float = Field(default=0.0, ge=0, le=1)
+    """Share of generated cracks that are wide, with rough walls, as seen from nearby."""
 
     tile: int = Field(default=256, ge=32, multiple_of=32)
     overlap: int = Field(default=64, ge=0)

@@ -100,7 +100,9 @@ class CropDataset(Dataset[dict[str, Tensor]]):
         rng = np.random.default_rng((self.config.seed, index))
         tile = self.config.tile
         if rng.random() < self.config.synthetic:
-            image, truth = render_training_crop(rng, tile, crack_probability=0.5)
+            image, truth = render_training_crop(
+                rng, tile, crack_probability=0.5, wide=self.config.synthetic_wide
+            )
             taught = True
         else:
             chosen = self.sets[min(int(np.searchsorted(self.share, rng.random())), len(self.sets) - 1)]
