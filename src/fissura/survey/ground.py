@@ -119,6 +119,18 @@ class GroundCanvas:
         out[:] = window[at[:, 0], at[:, 1]]
         return out
 
+    def known_at(self, points_rc: npt.NDArray[np.float64]) -> BoolMask:
+        """Whether there is a probability for the ground at each point (row, column), shape (N,)."""
+        at = np.floor(points_rc + 0.5).astype(np.int64)
+        tiles = at // TILE_PX
+        out = np.zeros(len(at), np.bool_)
+        for key in {(int(row), int(column)) for row, column in tiles}:
+            if key in self._tiles or key in self._on_disk:
+                here = (tiles == key).all(axis=1)
+                inner = at[here] - np.array(key) * TILE_PX
+                out[here] = self._tile(key).weight[inner[:, 0], inner[:, 1]] > 0
+        return out
+
     def mark_seen(self, top: int, left: int, looked: BoolMask, quality: Cells) -> None:
         """Note cells as seen.
 

@@ -13,14 +13,15 @@ from fissura.measure.measuring import width_per_px
 from fissura.measure.model import CrackGraph
 from fissura.measure.widths import WidthReport
 
-LEAST_WIDTH_MM, LEAST_WIDTH_PX, LEAST_LENGTH_MM = 20.0, 5.0, 800.0
+LEAST_WIDTH_MM, LEAST_WIDTH_PX, LEAST_LENGTH_MM = 20.0, 5.0, 300.0
 """Narrower and shorter ones are as straight by chance, or by the size of a pixel."""
 WINDOW_MM, STEP_MM = 1000.0, 10.0
 WIDEST_RING_MM = 600.0
 """Largest radius of a manhole's frame with the seal around it."""
-STRAIGHT = 0.15
+STRAIGHT, FULL_MM = 0.15, 800.0
 """Wander over a metre, as a share of the width. On drawn roads it is 0.07 to 0.18 in joints, and below this in a
-fiftieth of the cracks that are wide enough to be judged (docs/LOG.md)."""
+fiftieth of the cracks that are wide enough to be judged (docs/LOG.md). Of pieces shorter than the second number less is
+asked, by the power of 1.5: short pieces of cracks stray that much less, those of joints 0.02 to 0.04."""
 
 
 def wander_mm(points_mm: npt.NDArray[np.float64]) -> float:
@@ -86,7 +87,7 @@ def without_joints(
         ground = scale.to_ground(branch.points_rc)
         length = float(np.linalg.norm(np.diff(ground, axis=0), axis=1).sum())
         judged = width_mm >= LEAST_WIDTH_MM and measured.width_px.mean() >= LEAST_WIDTH_PX and length >= LEAST_LENGTH_MM
-        if judged and min(wander_mm(ground), ring_wander_mm(ground)) < STRAIGHT * width_mm:
+        if judged and min(wander_mm(ground), ring_wander_mm(ground)) < _limit(length) * width_mm:
             lost.append(length / 1000.0)
         else:
             kept.append(k)
@@ -97,6 +98,10 @@ def without_joints(
         replace(widths, branches=tuple(widths.branches[k] for k in kept)),
         tuple(lost),
     )
+
+
+def _limit(length_mm: float) -> float:
+    return float(STRAIGHT * min(length_mm / FULL_MM, 1.0) ** 1.5)
 
 
 def describe_joints(lengths_m: Sequence[float]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from fissura.measure.rules import RuleSet
 from fissura.measure.widths import WidthReport
 from fissura.measure.windows import measure_widths_by_windows
 from fissura.spec import ConfidenceCurve
+from fissura.survey.borders import describe_borders, without_borders
 from fissura.survey.flight import LookedFrame
 from fissura.survey.ground import GroundCanvas
 from fissura.survey.joints import describe_joints, without_joints
@@ -86,6 +87,7 @@ class MergedGround:
         doubtful: Likewise of what is less sure than the survey wants.
         least_confidence: How sure that is.
         joints: Likewise of straight bands, see `without_joints`.
+        borders: Likewise of what lies along the border of the road, see `without_borders`.
     """
 
     chart: int
@@ -97,12 +99,14 @@ class MergedGround:
     doubtful: tuple[float, ...] = ()
     least_confidence: float = 0.0
     joints: tuple[float, ...] = ()
+    borders: tuple[float, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """For the user."""
         doubts = describe_doubtful(self.doubtful, self.least_confidence)
-        return (*self.place.notes, *describe_left_out(self.left_out), *describe_joints(self.joints), *doubts)
+        finds = (*describe_left_out(self.left_out), *describe_joints(self.joints), *describe_borders(self.borders))
+        return (*self.place.notes, *finds, *doubts)
 
 
 def describe_left_out(lengths_m: Sequence[float]) -> tuple[str, ...]:
@@ -185,11 +189,14 @@ def measure_ground(
     joints: tuple[float, ...] = ()
     if confidence is not None:
         graph, widths, joints = without_joints(graph, widths, place.scale)
+    graph, widths, borders = without_borders(
+        graph, widths, lambda points: canvas.known_at(points + origin_rc), confidence, place.scale
+    )
     options = MeasureOptions(road_direction_at=_road_directions(frames, origin_rc), rules=rules, confidence=confidence)
     found = _with_resampling(measure_graph(graph, scale=place.scale, options=options, widths=widths))
     return MergedGround(
         chart, origin_rc, found, _nearest(found, frames, origin_rc), place, left_out, doubtful, least_confidence,
-        joints,
+        joints, borders,
     )  # fmt: skip
 
 
