@@ -1,5 +1,7 @@
 """Straight bands among the finds are told from cracks by how far they wander."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from fissura.geo.scale import GroundScale
 from fissura.measure.graph import trace_cracks
 from fissura.measure.widths import mask_widths
+from fissura.spec import ConfidenceCurve
 from fissura.survey.joints import describe_joints, ring_wander_mm, wander_mm, without_joints
 
 GSD_MM = 5.0
@@ -62,6 +65,22 @@ def test_an_arc_as_large_as_a_road_is_no_ring():
 def test_cracks_stay(wander, width, length):
     branches, lost = left(band(wander, width, length), GroundScale.uniform(GSD_MM))
     assert branches == 1 and not lost and describe_joints(lost) == ()
+
+
+@pytest.mark.parametrize(("wander", "length", "probability", "kept"), [
+    (0.0, 500.0, 0.5, 0),  # a piece of a joint
+    (0.0, 500.0, 0.9, 1),  # sure
+    (0.0, 200.0, 0.5, 1),  # so short that anything is straight
+    (8.0, 600.0, 0.5, 1),  # below .15 of its width, but too much for its length
+])  # fmt: skip
+def test_short_pieces_are_judged_if_they_are_unsure(wander, length, probability, kept):
+    graph = trace_cracks(band(wander, 35.0, length, seed=4))
+    assert len(graph.branches) == 1
+    branch = replace(graph.branches[0], probability=np.full(len(graph.branches[0].points_rc), probability))
+    graph = replace(graph, branches=(branch,))
+    curve = ConfidenceCurve(intercept=0.0, logit=(1.0, 0.0), log_length=(0.0, 0.0))
+    left, _, _ = without_joints(graph, mask_widths(graph), GroundScale.uniform(GSD_MM), curve)
+    assert len(left.branches) == kept
 
 
 def test_without_a_scale_nothing_is_judged():

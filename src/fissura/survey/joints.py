@@ -9,19 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.geo.scale import GroundScale
-from fissura.measure.measuring import width_per_px
-from fissura.measure.model import CrackGraph
+from fissura.measure.measuring import branch_confidence, width_per_px
+from fissura.measure.model import Branch, CrackGraph
 from fissura.measure.widths import WidthReport
+from fissura.spec import ConfidenceCurve
 
-LEAST_WIDTH_MM, LEAST_WIDTH_PX, LEAST_LENGTH_MM = 20.0, 5.0, 300.0
+LEAST_WIDTH_MM, LEAST_WIDTH_PX, LEAST_LENGTH_MM = 20.0, 5.0, 800.0
 """Narrower and shorter ones are as straight by chance, or by the size of a pixel."""
+LEAST_UNSURE_MM, UNSURE = 300.0, 0.7
+"""Pieces of a joint are found with doubts: what is less sure than this is judged from so short on."""
 WINDOW_MM, STEP_MM = 1000.0, 10.0
 WIDEST_RING_MM = 600.0
 """Largest radius of a manhole's frame with the seal around it."""
-STRAIGHT, FULL_MM = 0.15, 800.0
+STRAIGHT = 0.15
 """Wander over a metre, as a share of the width. On drawn roads it is 0.07 to 0.18 in joints, and below this in a
-fiftieth of the cracks that are wide enough to be judged (docs/LOG.md). Of pieces shorter than the second number less is
-asked, by the power of 1.5: short pieces of cracks stray that much less, those of joints 0.02 to 0.04."""
+fiftieth of the cracks that are wide enough to be judged (docs/LOG.md). Shorter pieces must be straighter, by the power
+1.5 of their length: those of cracks stray that much less, too, those of joints 0.02 to 0.04."""
 
 
 def wander_mm(points_mm: npt.NDArray[np.float64]) -> float:
@@ -63,7 +66,7 @@ def _evenly(points_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def without_joints(
-    graph: CrackGraph, widths: WidthReport, scale: GroundScale | None
+    graph: CrackGraph, widths: WidthReport, scale: GroundScale | None, curve: ConfidenceCurve | None = None
 ) -> tuple[CrackGraph, WidthReport, tuple[float, ...]]:
     """Leave out branches that are far straighter, or rounder, than they are wide.
 
@@ -75,6 +78,7 @@ def without_joints(
         graph: Centrelines.
         widths: Of its branches.
         scale: Without one nothing is left out.
+        curve: Of the network that found them. Without one short pieces stay.
     Returns:
         What is left, and the length in metres of each branch that was left out.
     """
@@ -86,7 +90,8 @@ def without_joints(
         width_mm = float(np.mean(measured.width_px * per_px))
         ground = scale.to_ground(branch.points_rc)
         length = float(np.linalg.norm(np.diff(ground, axis=0), axis=1).sum())
-        judged = width_mm >= LEAST_WIDTH_MM and measured.width_px.mean() >= LEAST_WIDTH_PX and length >= LEAST_LENGTH_MM
+        judged = width_mm >= LEAST_WIDTH_MM and measured.width_px.mean() >= LEAST_WIDTH_PX
+        judged = judged and length >= (LEAST_UNSURE_MM if _is_unsure(branch, curve) else LEAST_LENGTH_MM)
         if judged and min(wander_mm(ground), ring_wander_mm(ground)) < _limit(length) * width_mm:
             lost.append(length / 1000.0)
         else:
@@ -100,8 +105,12 @@ def without_joints(
     )
 
 
+def _is_unsure(branch: Branch, curve: ConfidenceCurve | None) -> bool:
+    return curve is not None and branch_confidence(branch, curve) < UNSURE
+
+
 def _limit(length_mm: float) -> float:
-    return float(STRAIGHT * min(length_mm / FULL_MM, 1.0) ** 1.5)
+    return float(STRAIGHT * min(length_mm / LEAST_LENGTH_MM, 1.0) ** 1.5)
 
 
 def describe_joints(lengths_m: Sequence[float]) -> tuple[str, ...]:

@@ -188,7 +188,7 @@ def measure_ground(
     # Not where all masks were drawn by someone: who draws a joint means it.
     joints: tuple[float, ...] = ()
     if confidence is not None:
-        graph, widths, joints = without_joints(graph, widths, place.scale)
+        graph, widths, joints = without_joints(graph, widths, place.scale, confidence)
     graph, widths, borders = without_borders(
         graph, widths, lambda points: canvas.known_at(points + origin_rc), confidence, place.scale
     )

@@ -260,7 +260,7 @@ class _Run:
             graph, report, left_out = without_wide(graph, report, scale)
             joints: tuple[float, ...] = ()
             if options.confidence is not None:
-                graph, report, joints = without_joints(graph, report, scale)
+                graph, report, joints = without_joints(graph, report, scale, options.confidence)
         self.notes += describe_left_out(left_out)
         self.notes += describe_joints(joints)
         self.notes += describe_doubtful(doubtful, least_confidence)
