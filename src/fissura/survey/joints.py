@@ -18,6 +18,11 @@ LEAST_WIDTH_MM, LEAST_WIDTH_PX, LEAST_LENGTH_MM = 20.0, 5.0, 800.0
 """Narrower and shorter ones are as straight by chance, or by the size of a pixel."""
 LEAST_UNSURE_MM, UNSURE = 300.0, 0.7
 """Pieces of a joint are found with doubts: what is less sure than this is judged from so short on."""
+WANDER_PER_M_MM, LONG_MM, LONG_WINDOW_MM = 2.0, 1200.0, 2000.0
+LONG_WIDTH_MM, LONG_WIDTH_PX, LONG_GSD_MM = 12.0, 3.0, 10.0
+"""Long lines, a little narrower, too, are judged by how far they stray over up to two metres: of a thousand drawn
+cracks five stray by less than 2.4 mm over one metre, 3.7 over one and a half, 5.6 over two, whatever their width;
+joints by 1.3 to 2.0 (docs/LOG.md). Where pixels are coarser than the last number, tracing cannot tell."""
 WINDOW_MM, STEP_MM = 1000.0, 10.0
 WIDEST_RING_MM = 600.0
 """Largest radius of a manhole's frame with the seal around it."""
@@ -27,14 +32,15 @@ fiftieth of the cracks that are wide enough to be judged (docs/LOG.md). Shorter 
 1.5 of their length: those of cracks stray that much less, too, those of joints 0.02 to 0.04."""
 
 
-def wander_mm(points_mm: npt.NDArray[np.float64]) -> float:
-    """How far a line strays from straight: median over windows of a metre of the deviation from the best line, RMS.
+def wander_mm(points_mm: npt.NDArray[np.float64], window_mm: float = WINDOW_MM) -> float:
+    """How far a line strays from straight: median over windows of the deviation from the best line, RMS.
 
     Args:
         points_mm: Along the line, shape (N, 2), N at least 2.
+        window_mm: Length of the windows; of shorter lines the whole is one.
     """
     even = _evenly(points_mm)
-    size = min(round(WINDOW_MM / STEP_MM), len(even))
+    size = min(round(window_mm / STEP_MM), len(even))
     strays = []
     for first in range(0, len(even) - size + 1, max(size // 2, 1)):
         piece = even[first : first + size] - even[first : first + size].mean(axis=0)
@@ -90,9 +96,12 @@ def without_joints(
         width_mm = float(np.mean(measured.width_px * per_px))
         ground = scale.to_ground(branch.points_rc)
         length = float(np.linalg.norm(np.diff(ground, axis=0), axis=1).sum())
-        judged = width_mm >= LEAST_WIDTH_MM and measured.width_px.mean() >= LEAST_WIDTH_PX
-        judged = judged and length >= (LEAST_UNSURE_MM if _is_unsure(branch, curve) else LEAST_LENGTH_MM)
-        if judged and min(wander_mm(ground), ring_wander_mm(ground)) < _limit(length) * width_mm:
+        width_px = float(measured.width_px.mean())
+        wide = width_mm >= LEAST_WIDTH_MM and width_px >= LEAST_WIDTH_PX
+        wide = wide and length >= (LEAST_UNSURE_MM if _is_unsure(branch, curve) else LEAST_LENGTH_MM)
+        fine = width_mm >= LONG_WIDTH_MM and width_px >= LONG_WIDTH_PX and width_mm <= LONG_GSD_MM * width_px
+        even = wide and min(wander_mm(ground), ring_wander_mm(ground)) < _limit(length) * width_mm
+        if even or (fine and length >= LONG_MM and _is_ruled(ground, length)):
             lost.append(length / 1000.0)
         else:
             kept.append(k)
@@ -103,6 +112,11 @@ def without_joints(
         replace(widths, branches=tuple(widths.branches[k] for k in kept)),
         tuple(lost),
     )
+
+
+def _is_ruled(points_mm: npt.NDArray[np.float64], length_mm: float) -> bool:
+    window = min(length_mm, LONG_WINDOW_MM)
+    return wander_mm(points_mm, window) < WANDER_PER_M_MM * window / 1000.0
 
 
 def _is_unsure(branch: Branch, curve: ConfidenceCurve | None) -> bool:
@@ -119,5 +133,6 @@ def describe_joints(lengths_m: Sequence[float]) -> tuple[str, ...]:
         return ()
     return (
         f"{len(lengths_m)} straight bands and rings of {sum(lengths_m):.1f} m in all were left out: they stray from a "
-        f"line or a circle by less than {STRAIGHT:.0%} of their width, as joints and manholes do and cracks do not",
+        f"line or a circle by less than {STRAIGHT:.0%} of their width, or from a line by less than "
+        f"{WANDER_PER_M_MM:g} mm per metre, as joints and manholes do and cracks do not",
     )
