@@ -83,6 +83,19 @@ def test_short_pieces_are_judged_if_they_are_unsure(wander, length, probability,
     assert len(left.branches) == kept
 
 
+@pytest.mark.parametrize(("wander", "width", "length", "per_px", "branches"), [
+    (0.0, 17.0, 2500.0, 5.0, 0),  # a fine joint
+    (1.5, 17.0, 2500.0, 5.0, 0),  # whose edge is a little ragged
+    (6.0, 17.0, 2500.0, 5.0, 1),  # strays as the straightest cracks do
+    (0.0, 17.0, 1000.0, 5.0, 1),  # straight by chance
+    (0.0, 17.0, 2500.0, 12.0, 1),  # pixels too coarse to tell
+])  # fmt: skip
+def test_long_fine_lines_are_judged_by_millimetres_per_metre(wander, width, length, per_px, branches):
+    found, lost = left(band(wander * 5.0 / per_px, width, length * 5.0 / per_px), GroundScale.uniform(per_px))
+    assert found == branches and sum(lost) == pytest.approx(0.0 if branches else length / 1000, rel=0.05)
+    assert not lost or "2 mm per metre" in describe_joints(lost)[0]
+
+
 def test_without_a_scale_nothing_is_judged():
     assert left(band(0.0, 35.0), None) == (1, ())
 
