@@ -40,7 +40,7 @@ class GapRule:
 
 
 @dataclass(frozen=True, eq=False)
-class _Ends:
+class Ends:
     """Free ends: node, place, direction outwards, mask width, and the branch: its length and number."""
 
     node: Index
@@ -59,13 +59,13 @@ def bridge_gaps(graph: CrackGraph, rule: GapRule, probability: Probability | Non
         rule: The limits.
         probability: Shape of the picture, or None if it is not known.
     """
-    ends = _free_ends(graph)
+    ends = free_ends(graph)
     limit = rule.max_blind_gap_px if probability is None else rule.max_gap_px
     if len(ends.node) < 2 or limit <= 0:
         return graph
     pairs = cKDTree(ends.rc).query_pairs(limit, output_type="ndarray")
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-    pairs, cost = _facing(pairs, ends, rule)
+    pairs, cost = facing_ends(pairs, ends, rule)
     if probability is not None and len(pairs):
         likely = _mean_probability(ends.rc[pairs[:, 0]], ends.rc[pairs[:, 1]], probability) >= rule.gap_probability
         pairs, cost = pairs[likely], cost[likely]
@@ -78,7 +78,8 @@ def bridge_gaps(graph: CrackGraph, rule: GapRule, probability: Probability | Non
     return CrackGraph(graph.nodes_rc, graph.branches + tuple(bridges), graph.size_hw)
 
 
-def _free_ends(graph: CrackGraph) -> _Ends:
+def free_ends(graph: CrackGraph) -> Ends:
+    """Ends of branches at nodes where nothing else ends."""
     degree = graph.degree()
     node, rc, outward, width, length, owner = [], [], [], [], [], []
     for number, branch in enumerate(graph.branches):
@@ -95,7 +96,7 @@ def _free_ends(graph: CrackGraph) -> _Ends:
             width.append(float(np.median(branch.mask_width_px[::step][: back + 1])))
             length.append(branch.length_px)
             owner.append(number)
-    return _Ends(
+    return Ends(
         np.array(node, np.intp),
         np.array(rc, np.float64).reshape(-1, 2),
         np.array(outward, np.float64).reshape(-1, 2),
@@ -105,8 +106,15 @@ def _free_ends(graph: CrackGraph) -> _Ends:
     )
 
 
-def _facing(pairs: Index, ends: _Ends, rule: GapRule) -> tuple[Index, Values]:
-    """Pairs whose directions agree, and what each costs: its length, more if it bends."""
+def facing_ends(pairs: Index, ends: Ends, rule: GapRule, *, by_length: bool = True) -> tuple[Index, Values]:
+    """Pairs whose directions agree, and what each costs: its length, more if it bends.
+
+    Args:
+        pairs: Indices into the ends, shape (N, 2).
+        ends: See `free_ends`.
+        rule: Its angle counts.
+        by_length: Gaps are no longer than the shorter of the two branches.
+    """
     a, b = pairs.T
     across = ends.rc[b] - ends.rc[a]
     gap = np.linalg.norm(across, axis=1)
@@ -117,7 +125,7 @@ def _facing(pairs: Index, ends: _Ends, rule: GapRule) -> tuple[Index, Values]:
     points_at = (ahead > 0) & ((angle <= rule.gap_angle_deg) | (aside <= slack))
     opposite = -(ends.outward[a] * ends.outward[b]).sum(axis=1)
     straight = opposite >= np.cos(np.radians(min(2 * rule.gap_angle_deg, 180.0)))
-    long_enough = gap <= np.minimum(ends.length[a], ends.length[b])
+    long_enough = gap <= np.where(by_length, np.minimum(ends.length[a], ends.length[b]), np.inf)
     # One short branch that curls into itself is no gap.
     other = (ends.branch[a] != ends.branch[b]) | (ends.length[a] > 4 * gap)
     agree = points_at.all(axis=0) & straight & long_enough & other
@@ -130,7 +138,7 @@ def _mean_probability(start_rc: Points, stop_rc: Points, probability: Probabilit
     return np.asarray(sample_bilinear(probability, points).mean(axis=1), np.float64)
 
 
-def _bridge(ends: _Ends, a: int, b: int, probability: Probability | None) -> Branch:
+def _bridge(ends: Ends, a: int, b: int, probability: Probability | None) -> Branch:
     """The straight stretch. Its width runs from one side's to the other's."""
     pieces = max(round(float(np.linalg.norm(ends.rc[b] - ends.rc[a]))), 1)
     share = np.linspace(0.0, 1.0, pieces + 1)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from fissura.geo.scale import GroundScale
 from fissura.measure.measuring import branch_confidence, width_per_px
-from fissura.measure.model import Branch, CrackGraph
+from fissura.measure.model import Branch, BranchWidths, CrackGraph
+from fissura.measure.valleys import bridged_chains
 from fissura.measure.widths import WidthReport
 from fissura.spec import ConfidenceCurve
 
@@ -71,6 +72,46 @@ def _evenly(points_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.column_stack([np.interp(at, along, points_mm[:, k]) for k in (0, 1)])
 
 
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """A branch, or several in a row: points on the ground in mm, widths there in mm and in pixels."""
+
+    points_mm: npt.NDArray[np.float64]
+    width_mm: npt.NDArray[np.float64]
+    width_px: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, branch: Branch, measured: BranchWidths, scale: GroundScale) -> _Line:
+        per_px = width_per_px(branch.points_rc, scale)
+        return cls(scale.to_ground(branch.points_rc), measured.width_px * per_px, measured.width_px)
+
+    @classmethod
+    def joined(cls, lines: Sequence[_Line]) -> _Line:
+        return cls(
+            np.concatenate([line.points_mm for line in lines]), np.concatenate([line.width_mm for line in lines]),
+            np.concatenate([line.width_px for line in lines]),
+        )  # fmt: skip
+
+    def turned(self) -> _Line:
+        return _Line(self.points_mm[::-1], self.width_mm[::-1], self.width_px[::-1])
+
+    @property
+    def length_mm(self) -> float:
+        return float(np.linalg.norm(np.diff(self.points_mm, axis=0), axis=1).sum())
+
+    def is_joint(self, unsure: bool) -> bool:
+        """Far straighter or rounder than wide, or long and ruled."""
+        length, width_mm, width_px = self.length_mm, float(self.width_mm.mean()), float(self.width_px.mean())
+        if width_mm >= LEAST_WIDTH_MM and width_px >= LEAST_WIDTH_PX:
+            long_enough = length >= (LEAST_UNSURE_MM if unsure else LEAST_LENGTH_MM)
+            stray = min(wander_mm(self.points_mm), ring_wander_mm(self.points_mm)) if long_enough else np.inf
+            if stray < _limit(length) * width_mm:
+                return True
+        fine = width_mm >= LONG_WIDTH_MM and width_px >= LONG_WIDTH_PX and width_mm <= LONG_GSD_MM * width_px
+        window = min(length, LONG_WINDOW_MM)
+        return fine and length >= LONG_MM and wander_mm(self.points_mm, window) < WANDER_PER_M_MM * window / 1000.0
+
+
 def without_joints(
     graph: CrackGraph, widths: WidthReport, scale: GroundScale | None, curve: ConfidenceCurve | None = None
 ) -> tuple[CrackGraph, WidthReport, tuple[float, ...]]:
@@ -78,7 +119,7 @@ def without_joints(
 
     A crack goes round stones: over a metre it strays from straight by about its own width and more. What does not, and
     is wide enough that this can be seen, was made with a saw, a plank or a sealing lance, and a ring of that evenness
-    is the frame of a manhole.
+    is the frame of a manhole. Branches that closed gaps join are judged one by one and together.
 
     Args:
         graph: Centrelines.
@@ -90,33 +131,19 @@ def without_joints(
     """
     if scale is None:
         return graph, widths, ()
-    kept, lost = [], []
-    for k, (branch, measured) in enumerate(zip(graph.branches, widths.branches, strict=True)):
-        per_px = width_per_px(branch.points_rc, scale)
-        width_mm = float(np.mean(measured.width_px * per_px))
-        ground = scale.to_ground(branch.points_rc)
-        length = float(np.linalg.norm(np.diff(ground, axis=0), axis=1).sum())
-        width_px = float(measured.width_px.mean())
-        wide = width_mm >= LEAST_WIDTH_MM and width_px >= LEAST_WIDTH_PX
-        wide = wide and length >= (LEAST_UNSURE_MM if _is_unsure(branch, curve) else LEAST_LENGTH_MM)
-        fine = width_mm >= LONG_WIDTH_MM and width_px >= LONG_WIDTH_PX and width_mm <= LONG_GSD_MM * width_px
-        even = wide and min(wander_mm(ground), ring_wander_mm(ground)) < _limit(length) * width_mm
-        if even or (fine and length >= LONG_MM and _is_ruled(ground, length)):
-            lost.append(length / 1000.0)
-        else:
-            kept.append(k)
+    lines = [_Line.of(b, w, scale) for b, w in zip(graph.branches, widths.branches, strict=True)]
+    lost = {k for k, line in enumerate(lines) if line.is_joint(_is_unsure(graph.branches[k], curve))}
+    for chain in bridged_chains(graph):
+        if _Line.joined([lines[k] if ahead else lines[k].turned() for k, ahead in chain]).is_joint(unsure=False):
+            lost |= {k for k, _ in chain}
+    kept = [k for k in range(len(lines)) if k not in lost]
     if not lost:
         return graph, widths, ()
     return (
         replace(graph, branches=tuple(graph.branches[k] for k in kept)),
         replace(widths, branches=tuple(widths.branches[k] for k in kept)),
-        tuple(lost),
+        tuple(lines[k].length_mm / 1000.0 for k in sorted(lost)),
     )
-
-
-def _is_ruled(points_mm: npt.NDArray[np.float64], length_mm: float) -> bool:
-    window = min(length_mm, LONG_WINDOW_MM)
-    return wander_mm(points_mm, window) < WANDER_PER_M_MM * window / 1000.0
 
 
 def _is_unsure(branch: Branch, curve: ConfidenceCurve | None) -> bool:

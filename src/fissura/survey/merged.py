@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from fissura.geo.homography import transform
-from fissura.geo.scale import GroundScale
 from fissura.measure.large import trace_cracks_by_tiles
 from fissura.measure.measuring import (
     Measurement,
     MeasureOptions,
-    branch_confidence,
     measure_graph,
-    width_per_px,
 )
-from fissura.measure.model import CrackGraph, Points
+from fissura.measure.model import Points
 from fissura.measure.rules import RuleSet
-from fissura.measure.widths import WidthReport
-from fissura.measure.windows import measure_widths_by_windows
 from fissura.spec import ConfidenceCurve
-from fissura.survey.borders import describe_borders, without_borders
+from fissura.survey.finds import LeftOut, confidence_limit, tell_cracks
 from fissura.survey.flight import LookedFrame
 from fissura.survey.ground import GroundCanvas
-from fissura.survey.joints import describe_joints, without_joints
 from fissura.survey.placing import FlightPlace
 from fissura.survey.pose import FramePose, Lens, Matrix
 from fissura.types import BoolMask, Probability, RgbImage
 
-WIDEST_CRACK_MM = 150.0
-"""What is wider on the whole is a shadow, a patch or a hole, whatever the network says: ASTM D6433 calls 75 mm high."""
-WIDEST_PLAIN_MM, _PROFILE_PX = 60.0, 10.0
-LEAST_CONFIDENCE, CLOSE_GSD_MM = 0.35, 10.0
-"""Finds that are less sure are left out where a pixel is at most so large on the ground. Confidences are fitted on
-photographs from nearby; on real frames of 17 mm a pixel a fifth of the cracks is below that limit (docs/LOG.md)."""
 RESAMPLED_SIGMA_PX = 0.2
 """Error of a width, common to all of a flight, from JPEG, interpolation and a frame's own blur: 0.15 and 0.19 px on two
 drawn flights (seeds 501 and 502 of `benchmarks/survey_truth.py`), where the fits alone state 0.09."""
@@ -83,11 +71,7 @@ class MergedGround:
         measurement: Cracks, in pixels from the origin.
         sources: Index of the frame that saw each crack's middle best.
         place: Scale and place.
-        left_out: Lengths in metres of what was found but is too wide for a crack.
-        doubtful: Likewise of what is less sure than the survey wants.
-        least_confidence: How sure that is.
-        joints: Likewise of straight bands, see `without_joints`.
-        borders: Likewise of what lies along the border of the road, see `without_borders`.
+        left_out: What was found but is not reported.
     """
 
     chart: int
@@ -95,40 +79,12 @@ class MergedGround:
     measurement: Measurement
     sources: tuple[int, ...]
     place: FlightPlace
-    left_out: tuple[float, ...] = ()
-    doubtful: tuple[float, ...] = ()
-    least_confidence: float = 0.0
-    joints: tuple[float, ...] = ()
-    borders: tuple[float, ...] = ()
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """For the user."""
-        doubts = describe_doubtful(self.doubtful, self.least_confidence)
-        finds = (*describe_left_out(self.left_out), *describe_joints(self.joints), *describe_borders(self.borders))
-        return (*self.place.notes, *finds, *doubts)
-
-
-def describe_left_out(lengths_m: Sequence[float]) -> tuple[str, ...]:
-    """A note on what `without_wide` left out; none if that was nothing."""
-    if not lengths_m:
-        return ()
-    return (
-        f"{len(lengths_m)} finds of {sum(lengths_m):.1f} m in all were left out: wider than {WIDEST_CRACK_MM:g} mm, or "
-        "without the dark profile of a crack, they are shadows, patches, seals or holes",
-    )
-
-
-def describe_doubtful(lengths_m: Sequence[float], least: float) -> tuple[str, ...]:
-    """A note on what `without_doubtful` left out; none if that was nothing."""
-    if not lengths_m:
-        return ()
-    total = sum(lengths_m)
-    length = "" if np.isnan(total) else f" of {total:.1f} m in all"
-    return (
-        f"{len(lengths_m)} finds{length} were left out: no part of them is a crack with a confidence of {least:g} or "
-        "more (--least-confidence)",
-    )
+        return (*self.place.notes, *self.left_out.notes)
 
 
 def chart_bounds(frames: Sequence[SeenFrame]) -> tuple[int, int, int, int] | None:
@@ -164,7 +120,7 @@ def measure_ground(
         threshold: Probability above which a pixel is crack.
         rules: Severities.
         confidence: The network's, see `MeasureOptions`.
-        least_confidence: Finds that are less sure are left out, see `without_doubtful`; None: `confidence_limit`.
+        least_confidence: Finds that are less sure are left out, see `tell_cracks`; None: `confidence_limit`.
     """
     top, left = origin_rc
 
@@ -181,23 +137,13 @@ def measure_ground(
     graph = trace_cracks_by_tiles(read_window, *size_hw)
     if least_confidence is None:
         least_confidence = confidence_limit(place.scale, size_hw)
-    # Before widths are measured: what is no crack teaches a wrong darkness.
-    graph, doubtful = without_doubtful(graph, confidence, least_confidence, place.scale)
-    widths = measure_widths_by_windows(graph, read_rgb)
-    graph, widths, left_out = without_wide(graph, widths, place.scale)
-    # Not where all masks were drawn by someone: who draws a joint means it.
-    joints: tuple[float, ...] = ()
-    if confidence is not None:
-        graph, widths, joints = without_joints(graph, widths, place.scale, confidence)
-    graph, widths, borders = without_borders(
-        graph, widths, lambda points: canvas.known_at(points + origin_rc), confidence, place.scale
-    )
+    graph, widths, left_out = tell_cracks(
+        graph, read_rgb, place.scale, confidence, least_confidence,
+        known_at=lambda points: canvas.known_at(points + origin_rc),
+    )  # fmt: skip
     options = MeasureOptions(road_direction_at=_road_directions(frames, origin_rc), rules=rules, confidence=confidence)
     found = _with_resampling(measure_graph(graph, scale=place.scale, options=options, widths=widths))
-    return MergedGround(
-        chart, origin_rc, found, _nearest(found, frames, origin_rc), place, left_out, doubtful, least_confidence,
-        joints, borders,
-    )  # fmt: skip
+    return MergedGround(chart, origin_rc, found, _nearest(found, frames, origin_rc), place, left_out)
 
 
 def _with_resampling(found: Measurement) -> Measurement:
@@ -208,93 +154,6 @@ def _with_resampling(found: Measurement) -> Measurement:
         for crack, mm in zip(found.cracks, per_px, strict=True)
     )
     return replace(found, cracks=cracks)
-
-
-def confidence_limit(scale: GroundScale | None, size_hw: tuple[int, int]) -> float:
-    """How sure finds have to be where the user does not say: `LEAST_CONFIDENCE` near the ground, else 0.
-
-    Args:
-        scale: Of the measured picture. Without one nobody knows how near it is.
-        size_hw: Of the measured picture in pixels; its middle counts.
-    """
-    if scale is None:
-        return 0.0
-    middle = np.array([[(size_hw[0] - 1) / 2, (size_hw[1] - 1) / 2]])
-    return LEAST_CONFIDENCE if float(scale.gsd_mm(middle)[0]) <= CLOSE_GSD_MM else 0.0
-
-
-def without_doubtful(
-    graph: CrackGraph, curve: ConfidenceCurve | None, least: float, scale: GroundScale | None
-) -> tuple[CrackGraph, tuple[float, ...]]:
-    """Leave out finds none of whose branches is a crack with a confidence of at least `least`.
-
-    A faint end of a sure crack stays: what hangs together is judged by its surest part.
-
-    Args:
-        graph: Centrelines with the probability along them.
-        curve: The network's. Without one nothing is left out, since its probabilities are no confidence.
-        least: 0 to 1.
-        scale: For lengths.
-    Returns:
-        What is left, and the length in metres of each find that was left out, NaN without a scale.
-    """
-    if curve is None or least <= 0.0 or not graph.branches:
-        return graph, ()
-    sure = np.array([branch_confidence(branch, curve) for branch in graph.branches])
-    of = np.unique([b.crack_id for b in graph.branches], return_inverse=True)[1]
-    surest = np.zeros(of.max() + 1)
-    np.maximum.at(surest, of, sure)
-    kept = surest[of] >= least
-    if kept.all():
-        return graph, ()
-    lost = np.zeros(len(surest))
-    for k in np.flatnonzero(~kept):
-        if scale is None:
-            lost[of[k]] = np.nan
-        else:
-            steps = np.diff(scale.to_ground(graph.branches[k].points_rc), axis=0)
-            lost[of[k]] += float(np.linalg.norm(steps, axis=1).sum()) / 1000.0
-    branches = tuple(graph.branches[k] for k in np.flatnonzero(kept))
-    return replace(graph, branches=branches), tuple(float(v) for v in lost[surest < least])
-
-
-def without_wide(
-    graph: CrackGraph, widths: WidthReport, scale: GroundScale | None
-) -> tuple[CrackGraph, WidthReport, tuple[float, ...]]:
-    """Leave out what is wider than `WIDEST_CRACK_MM`: whole finds by their mean width, and single branches.
-
-    Of branches that have no dark profile of a crack across most of them (tar, patches, soft shadows), those wider than
-    `WIDEST_PLAIN_MM` go, too.
-
-    Args:
-        graph: Centrelines.
-        widths: Of its branches.
-        scale: Without one nothing is left out.
-    Returns:
-        What is left, and the length in metres of each find that lost something.
-    """
-    if scale is None or not graph.branches:
-        return graph, widths, ()
-    length = np.array([b.length_px for b in graph.branches])
-    mean, metres, plain = np.empty(len(length)), np.empty(len(length)), np.zeros(len(length), np.bool_)
-    for k, (branch, measured) in enumerate(zip(graph.branches, widths.branches, strict=True)):
-        mean[k] = float((measured.width_px * width_per_px(branch.points_rc, scale)).mean())
-        # In a few pixels a profile may fail for many reasons; in ten it is there or not.
-        plain[k] = measured.from_grey.mean() < 0.5 and measured.width_px.mean() > _PROFILE_PX
-        steps = np.diff(scale.to_ground(branch.points_rc), axis=0)
-        metres[k] = float(np.linalg.norm(steps, axis=1).sum()) / 1000.0
-    of = np.unique([b.crack_id for b in graph.branches], return_inverse=True)[1]
-    whole = np.bincount(of, length * mean) / np.bincount(of, length)
-    wide = (mean > WIDEST_CRACK_MM) | (whole[of] > WIDEST_CRACK_MM) | (plain & (mean > WIDEST_PLAIN_MM))
-    if not wide.any():
-        return graph, widths, ()
-    kept = np.flatnonzero(~wide)
-    lost = np.bincount(of, metres * wide)
-    return (
-        replace(graph, branches=tuple(graph.branches[k] for k in kept)),
-        replace(widths, branches=tuple(widths.branches[k] for k in kept)),
-        tuple(float(v) for v in lost[lost > 0]),
-    )
 
 
 def _road_directions(

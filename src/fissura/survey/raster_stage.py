@@ -28,16 +28,8 @@ from fissura.measure.large import trace_cracks_by_tiles
 from fissura.measure.measuring import Measurement, MeasureOptions, measure_graph
 from fissura.measure.model import Points, Values
 from fissura.measure.rules import RuleSet
-from fissura.measure.windows import measure_widths_by_windows
 from fissura.measure_frame import COARSE_GSD_MM
-from fissura.survey.joints import describe_joints, without_joints
-from fissura.survey.merged import (
-    confidence_limit,
-    describe_doubtful,
-    describe_left_out,
-    without_doubtful,
-    without_wide,
-)
+from fissura.survey.finds import confidence_limit, tell_cracks
 from fissura.survey.raster_layers import LayerFiles, RasterLayers
 from fissura.survey.raster_network import NetworkRows
 from fissura.survey.raster_overlay import RasterOverlay
@@ -127,8 +119,8 @@ def survey_raster(
         files: Where the layers go; ``mask.tif`` and so on in the work folder if left out.
         road_direction_at: See `MeasureOptions`.
         widths: Colours of the overlay, shared with other pictures.
-        least_confidence: Finds that are less sure are not measured, see `fissura.survey.merged.without_doubtful`;
-            None: `fissura.survey.merged.confidence_limit`.
+        least_confidence: Finds that are less sure are not measured, see `fissura.survey.finds.without_doubtful`;
+            None: `fissura.survey.finds.confidence_limit`.
     Raises:
         ImageError: The raster cannot be read, or the region lies outside of it.
         OutputError: A result cannot be written; what is finished stays.
@@ -254,16 +246,9 @@ class _Run:
 
         with self.part("trace") as traced:
             graph = trace_cracks_by_tiles(read_window, *self.raster.size_hw)
-            graph, doubtful = without_doubtful(graph, options.confidence, least_confidence, scale)
         with self.part("widths"):
-            report = measure_widths_by_windows(graph, self._read_rgb)
-            graph, report, left_out = without_wide(graph, report, scale)
-            joints: tuple[float, ...] = ()
-            if options.confidence is not None:
-                graph, report, joints = without_joints(graph, report, scale, options.confidence)
-        self.notes += describe_left_out(left_out)
-        self.notes += describe_joints(joints)
-        self.notes += describe_doubtful(doubtful, least_confidence)
+            graph, report, left_out = tell_cracks(graph, self._read_rgb, scale, options.confidence, least_confidence)
+        self.notes += left_out.notes
         return measure_graph(graph, scale=scale, options=options, widths=report)
 
     def _read_rgb(self, rows: slice, columns: slice) -> RgbImage:

@@ -2,14 +2,23 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from fissura.geo.scale import GroundScale
+from fissura.measure.graph import trace_cracks
 from fissura.measure.model import Branch, BranchWidths, CrackGraph
 from fissura.measure.widths import WidthReport
 from fissura.spec import ConfidenceCurve
-from fissura.survey.merged import LEAST_CONFIDENCE, confidence_limit, describe_doubtful, without_doubtful, without_wide
+from fissura.survey.finds import (
+    LEAST_CONFIDENCE,
+    confidence_limit,
+    describe_doubtful,
+    tell_cracks,
+    without_doubtful,
+    without_wide,
+)
 
 
 def network(*branches):
@@ -83,3 +92,53 @@ def test_near_the_ground_alone_confidence_decides():
     assert confidence_limit(GroundScale.uniform(5.0), (100, 100)) == LEAST_CONFIDENCE
     assert confidence_limit(GroundScale.uniform(17.0), (100, 100)) == 0.0
     assert confidence_limit(None, (100, 100)) == 0.0
+
+
+def ground(wander_px: float):
+    """A dark line of 4 px, 2 m long at 5 mm a pixel, of which a network found both ends, and the picture."""
+    x = np.arange(40.0, 440.0)
+    y = 60 + 0.05 * x + wander_px * np.sin(x / 60)
+    points = np.round(np.column_stack([x, y]) * 16).astype(np.int32)[:, None]
+    shade, mask = np.zeros((160, 480), np.float32), np.zeros((160, 480), np.uint8)
+    cv2.polylines(shade, [points], False, 60.0, 4, cv2.LINE_AA, 4)
+    for part in (points[:130], points[-130:]):
+        cv2.polylines(mask, [part], False, 1, 4, cv2.LINE_8, 4)
+    grey = np.random.default_rng(5).normal(130.0, 6.0, shade.shape) - cv2.GaussianBlur(shade, (0, 0), 0.8)
+    rgb = np.dstack([np.clip(grey, 0, 255).astype(np.uint8)] * 3)
+    graph = trace_cracks(mask > 0, probability=np.where(mask > 0, 0.8, 0.0).astype(np.float32))
+    return graph, lambda rows, columns: rgb[rows, columns]
+
+
+def test_a_closed_gap_is_measured_and_counted():
+    graph, read_rgb = ground(8.0)
+    left, widths, out = tell_cracks(graph, read_rgb, GroundScale.uniform(5.0), CURVE, 0.35)
+    (closure,) = [k for k, b in enumerate(left.branches) if b.bridged]
+    assert widths.branches[closure].from_grey.all()
+    # OpenCV paints a line of 4 px with soft rims 5 px wide.
+    assert widths.branches[closure].width_px.mean() == pytest.approx(5.0, abs=0.3)
+    assert sum(out.closed) == pytest.approx(0.75, abs=0.08)
+    assert "1 gaps of 0.7 m" in out.notes[0] or "1 gaps of 0.8 m" in out.notes[0]
+
+
+def test_pieces_of_a_joint_are_known_once_their_gap_is_closed():
+    graph, read_rgb = ground(0.0)
+    assert len(graph.branches) == 2
+    left, widths, out = tell_cracks(graph, read_rgb, GroundScale.uniform(5.0), CURVE, 0.35)
+    assert not left.branches and not widths.branches and not out.closed
+    assert sum(out.joints) == pytest.approx(2.0, rel=0.05)
+
+
+def test_what_closed_a_gap_to_something_left_out_goes_with_it():
+    graph, read_rgb = ground(8.0)
+    border = lambda points: points[:, 1] > 0 if points[0, 1] < 300 else points[:, 0] > 60 + 0.05 * points[:, 1]  # noqa: E731
+    weak = tuple(replace(b, probability=np.full(len(b.points_rc), 0.6)) for b in graph.branches)
+    graph = replace(graph, branches=weak)
+    left, _, out = tell_cracks(graph, read_rgb, GroundScale.uniform(5.0), CURVE, 0.35, known_at=border)
+    assert len(out.borders) == 1 and len(left.branches) == 1
+    assert not left.branches[0].bridged and not out.closed
+
+
+def test_masks_that_someone_drew_are_measured_as_they_are():
+    graph, read_rgb = ground(0.0)
+    left, _, out = tell_cracks(graph, read_rgb, GroundScale.uniform(5.0), None, 0.0)
+    assert left is graph and out.notes == ()

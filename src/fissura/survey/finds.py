@@ -1,0 +1,224 @@
+"""Which finds of a survey are cracks: gaps along dark valleys are closed, what is no crack is left out and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fissura.geo.scale import GroundScale
+from fissura.measure.measuring import branch_confidence, width_per_px
+from fissura.measure.model import CrackGraph, Points
+from fissura.measure.valleys import close_valleys
+from fissura.measure.widths import WidthReport
+from fissura.measure.windows import ReadRgb, measure_widths_by_windows
+from fissura.spec import ConfidenceCurve
+from fissura.survey.borders import KnownAt, describe_borders, without_borders
+from fissura.survey.joints import describe_joints, without_joints
+
+WIDEST_CRACK_MM = 150.0
+"""What is wider on the whole is a shadow, a patch or a hole, whatever the network says: ASTM D6433 calls 75 mm high."""
+WIDEST_PLAIN_MM, _PROFILE_PX = 60.0, 10.0
+LEAST_CONFIDENCE, CLOSE_GSD_MM = 0.35, 10.0
+"""Finds that are less sure are left out where a pixel is at most so large on the ground. Confidences are fitted on
+photographs from nearby; on real frames of 17 mm a pixel a fifth of the cracks is below that limit (docs/LOG.md)."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Lengths in metres of what was found but is not reported, and of what was closed.
+
+    Attributes:
+        wide: Too wide for a crack, see `without_wide`.
+        doubtful: Less sure than ``least_confidence``, see `without_doubtful`.
+        least_confidence: 0 to 1.
+        joints: Straight bands and rings, see `without_joints`.
+        borders: Along the border of the road, see `without_borders`.
+        closed: Gaps that were closed, see `close_valleys`; they are reported.
+    """
+
+    wide: tuple[float, ...] = ()
+    doubtful: tuple[float, ...] = ()
+    least_confidence: float = 0.0
+    joints: tuple[float, ...] = ()
+    borders: tuple[float, ...] = ()
+    closed: tuple[float, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """For the user."""
+        return (
+            *_describe_closed(self.closed), *describe_wide(self.wide), *describe_joints(self.joints),
+            *describe_borders(self.borders), *describe_doubtful(self.doubtful, self.least_confidence),
+        )  # fmt: skip
+
+
+def tell_cracks(
+    graph: CrackGraph, read_rgb: ReadRgb, scale: GroundScale | None, curve: ConfidenceCurve | None,
+    least_confidence: float, known_at: KnownAt | None = None,
+) -> tuple[CrackGraph, WidthReport, LeftOut]:  # fmt: skip
+    """Widths of the finds, without those that are no cracks and with the gaps closed that the picture closes.
+
+    Args:
+        graph: Centrelines of a raster.
+        read_rgb: Reads a window of the raster.
+        scale: Of it. Without one hardly anything is left out.
+        curve: Of the network that found them. Without one (masks that someone drew) no gap is closed along a valley,
+            and doubtful finds, joints and borders stay: who draws a line means it.
+        least_confidence: Finds that are less sure are left out.
+        known_at: Which ground was looked at, see `without_borders`; None if all was.
+    """
+    # Before widths are measured: what is no crack teaches a wrong darkness.
+    graph, doubtful = without_doubtful(graph, curve, least_confidence, scale)
+    closures: set[int] = set()
+    if curve is not None:
+        found = len(graph.branches)
+        graph = close_valleys(graph, read_rgb)
+        closures = {id(branch) for branch in graph.branches[found:]}
+    # What closes a gap along a valley is seen in the picture, so that its width is measured there.
+    seen = tuple(replace(b, bridged=False) if id(b) in closures else b for b in graph.branches)
+    widths = measure_widths_by_windows(replace(graph, branches=seen), read_rgb)
+    graph, widths, wide = without_wide(graph, widths, scale)
+    joints: tuple[float, ...] = ()
+    borders: tuple[float, ...] = ()
+    if curve is not None:
+        graph, widths, joints = without_joints(graph, widths, scale, curve)
+        if known_at is not None:
+            graph, widths, borders = without_borders(graph, widths, known_at, curve, scale)
+        graph, widths = _without_loose(graph, widths)
+    closed = tuple(length_m(b.points_rc, scale) for b in graph.branches if id(b) in closures)
+    return graph, widths, LeftOut(wide, doubtful, least_confidence, joints, borders, closed)
+
+
+def _without_loose(graph: CrackGraph, widths: WidthReport) -> tuple[CrackGraph, WidthReport]:
+    """Leave out what closed a gap to something that was left out."""
+    while True:
+        degree = graph.degree()
+        kept = [k for k, b in enumerate(graph.branches) if not (b.bridged and min(degree[list(b.nodes)]) < 2)]
+        if len(kept) == len(graph.branches):
+            return graph, widths
+        graph = replace(graph, branches=tuple(graph.branches[k] for k in kept))
+        widths = replace(widths, branches=tuple(widths.branches[k] for k in kept))
+
+
+def length_m(points_rc: Points, scale: GroundScale | None) -> float:
+    """Of a line, on the ground; NaN without a scale."""
+    if scale is None:
+        return float("nan")
+    return float(np.linalg.norm(np.diff(scale.to_ground(points_rc), axis=0), axis=1).sum()) / 1000.0
+
+
+def confidence_limit(scale: GroundScale | None, size_hw: tuple[int, int]) -> float:
+    """How sure finds have to be where the user does not say: `LEAST_CONFIDENCE` near the ground, else 0.
+
+    Args:
+        scale: Of the measured picture. Without one nobody knows how near it is.
+        size_hw: Of the measured picture in pixels; its middle counts.
+    """
+    if scale is None:
+        return 0.0
+    middle = np.array([[(size_hw[0] - 1) / 2, (size_hw[1] - 1) / 2]])
+    return LEAST_CONFIDENCE if float(scale.gsd_mm(middle)[0]) <= CLOSE_GSD_MM else 0.0
+
+
+def without_doubtful(
+    graph: CrackGraph, curve: ConfidenceCurve | None, least: float, scale: GroundScale | None
+) -> tuple[CrackGraph, tuple[float, ...]]:
+    """Leave out finds none of whose branches is a crack with a confidence of at least `least`.
+
+    A faint end of a sure crack stays: what hangs together is judged by its surest part.
+
+    Args:
+        graph: Centrelines with the probability along them.
+        curve: The network's. Without one nothing is left out, since its probabilities are no confidence.
+        least: 0 to 1.
+        scale: For lengths.
+    Returns:
+        What is left, and the length in metres of each find that was left out, NaN without a scale.
+    """
+    if curve is None or least <= 0.0 or not graph.branches:
+        return graph, ()
+    sure = np.array([branch_confidence(branch, curve) for branch in graph.branches])
+    of = np.unique([b.crack_id for b in graph.branches], return_inverse=True)[1]
+    surest = np.zeros(of.max() + 1)
+    np.maximum.at(surest, of, sure)
+    kept = surest[of] >= least
+    if kept.all():
+        return graph, ()
+    lost = np.zeros(len(surest))
+    for k in np.flatnonzero(~kept):
+        lost[of[k]] += length_m(graph.branches[k].points_rc, scale)
+    branches = tuple(graph.branches[k] for k in np.flatnonzero(kept))
+    return replace(graph, branches=branches), tuple(float(v) for v in lost[surest < least])
+
+
+def without_wide(
+    graph: CrackGraph, widths: WidthReport, scale: GroundScale | None
+) -> tuple[CrackGraph, WidthReport, tuple[float, ...]]:
+    """Leave out what is wider than `WIDEST_CRACK_MM`: whole finds by their mean width, and single branches.
+
+    Of branches that have no dark profile of a crack across most of them (tar, patches, soft shadows), those wider than
+    `WIDEST_PLAIN_MM` go, too.
+
+    Args:
+        graph: Centrelines.
+        widths: Of its branches.
+        scale: Without one nothing is left out.
+    Returns:
+        What is left, and the length in metres of each find that lost something.
+    """
+    if scale is None or not graph.branches:
+        return graph, widths, ()
+    length = np.array([b.length_px for b in graph.branches])
+    mean, metres, plain = np.empty(len(length)), np.empty(len(length)), np.zeros(len(length), np.bool_)
+    for k, (branch, measured) in enumerate(zip(graph.branches, widths.branches, strict=True)):
+        mean[k] = float((measured.width_px * width_per_px(branch.points_rc, scale)).mean())
+        # In a few pixels a profile may fail for many reasons; in ten it is there or not.
+        plain[k] = measured.from_grey.mean() < 0.5 and measured.width_px.mean() > _PROFILE_PX
+        metres[k] = length_m(branch.points_rc, scale)
+    of = np.unique([b.crack_id for b in graph.branches], return_inverse=True)[1]
+    whole = np.bincount(of, length * mean) / np.bincount(of, length)
+    wide = (mean > WIDEST_CRACK_MM) | (whole[of] > WIDEST_CRACK_MM) | (plain & (mean > WIDEST_PLAIN_MM))
+    if not wide.any():
+        return graph, widths, ()
+    kept = np.flatnonzero(~wide)
+    lost = np.bincount(of, metres * wide)
+    return (
+        replace(graph, branches=tuple(graph.branches[k] for k in kept)),
+        replace(widths, branches=tuple(widths.branches[k] for k in kept)),
+        tuple(float(v) for v in lost[lost > 0]),
+    )
+
+
+def _describe_closed(lengths_m: Sequence[float]) -> tuple[str, ...]:
+    if not lengths_m:
+        return ()
+    total = sum(lengths_m)
+    length = "" if np.isnan(total) else f" of {total:.1f} m in all"
+    return (
+        f"{len(lengths_m)} gaps{length} in cracks were closed where the picture shows a dark line from one end to the "
+        "other; their rows have a bridged_share of 1",
+    )
+
+
+def describe_wide(lengths_m: Sequence[float]) -> tuple[str, ...]:
+    """A note on what `without_wide` left out; none if that was nothing."""
+    if not lengths_m:
+        return ()
+    return (
+        f"{len(lengths_m)} finds of {sum(lengths_m):.1f} m in all were left out: wider than {WIDEST_CRACK_MM:g} mm, or "
+        "without the dark profile of a crack, they are shadows, patches, seals or holes",
+    )
+
+
+def describe_doubtful(lengths_m: Sequence[float], least: float) -> tuple[str, ...]:
+    """A note on what `without_doubtful` left out; none if that was nothing."""
+    if not lengths_m:
+        return ()
+    total = sum(lengths_m)
+    length = "" if np.isnan(total) else f" of {total:.1f} m in all"
+    return (
+        f"{len(lengths_m)} finds{length} were left out: no part of them is a crack with a confidence of {least:g} or "
+        "more (--least-confidence)",
+    )
