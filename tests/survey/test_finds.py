@@ -94,15 +94,15 @@ def test_near_the_ground_alone_confidence_decides():
     assert confidence_limit(None, (100, 100)) == 0.0
 
 
-def ground(wander_px: float):
-    """A dark line of 4 px, 2 m long at 5 mm a pixel, of which a network found both ends, and the picture."""
+def ground(wander_px: float, thickness: int = 4):
+    """A dark line of so many px, 2 m long at 5 mm a pixel, of which a network found both ends, and the picture."""
     x = np.arange(40.0, 440.0)
     y = 60 + 0.05 * x + wander_px * np.sin(x / 60)
     points = np.round(np.column_stack([x, y]) * 16).astype(np.int32)[:, None]
     shade, mask = np.zeros((160, 480), np.float32), np.zeros((160, 480), np.uint8)
-    cv2.polylines(shade, [points], False, 60.0, 4, cv2.LINE_AA, 4)
+    cv2.polylines(shade, [points], False, 60.0, thickness, cv2.LINE_AA, 4)
     for part in (points[:130], points[-130:]):
-        cv2.polylines(mask, [part], False, 1, 4, cv2.LINE_8, 4)
+        cv2.polylines(mask, [part], False, 1, thickness, cv2.LINE_8, 4)
     grey = np.random.default_rng(5).normal(130.0, 6.0, shade.shape) - cv2.GaussianBlur(shade, (0, 0), 0.8)
     rgb = np.dstack([np.clip(grey, 0, 255).astype(np.uint8)] * 3)
     graph = trace_cracks(mask > 0, probability=np.where(mask > 0, 0.8, 0.0).astype(np.float32))
@@ -126,6 +126,13 @@ def test_pieces_of_a_joint_are_known_once_their_gap_is_closed():
     left, widths, out = tell_cracks(graph, read_rgb, GroundScale.uniform(5.0), CURVE, 0.35)
     assert not left.branches and not widths.branches and not out.closed
     assert sum(out.joints) == pytest.approx(2.0, rel=0.05)
+
+
+@pytest.mark.parametrize(("per_px", "closed"), [(5.0, 1), (30.0, 0)])
+def test_a_straight_gap_of_metres_is_not_closed(per_px, closed):
+    graph, read_rgb = ground(0.0, thickness=1)  # of 0.75 and of 4.5 m
+    left, _, out = tell_cracks(graph, read_rgb, GroundScale.uniform(per_px), CURVE, 0.35)
+    assert len(out.closed) == closed and len(left.branches) == 2 + closed
 
 
 def test_what_closed_a_gap_to_something_left_out_goes_with_it():

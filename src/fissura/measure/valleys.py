@@ -13,6 +13,8 @@ it is the crack.
   it, in short pieces (where other cracks cross), no stretch of 20 px is shallower than ``stretch_share`` and
   ``stretch_noise``. Paths are found by dynamic programming; minimal paths for cracks are an idea
   of Amhaz, Chambon, Idier and Baltazart, "Automatic crack detection on two-dimensional pavement images", 2016;
+- the two flanks differ by no more than ``tilt_share`` of the depth on the whole: the joint between two surfaces is no
+  crack;
 - hardly any of the path runs along branches that are known.
 
 Depth is how much darker the middle is than the brighter-than-it flank that is the darker one, so that the edge of a
@@ -48,6 +50,7 @@ class ValleyRule:
     depth_noise: float = 3.5
     stretch_share: float = 0.3
     stretch_noise: float = 2.0
+    tilt_share: float = 0.7
 
 
 DEFAULTS = ValleyRule()
@@ -134,7 +137,7 @@ def _valley(graph: CrackGraph, ends: Ends, a: int, b: int, read_rgb: ReadRgb, ru
     rows, columns = _window([strip.reshape(-1, 2), *beside], graph.size_hw)
     grey = cv2.cvtColor(read_rgb(rows, columns), cv2.COLOR_RGB2GRAY)
     origin = np.array([rows.start, columns.start])
-    depth = _depth(_sampled(grey, strip - origin), width)
+    depth, tilt = _depth(_sampled(grey, strip - origin), width)
     seen = depth[depth > _OUTSIDE]
     noise = max(1.48 * float(np.median(np.abs(seen - np.median(seen)))), _LEAST_NOISE)
     reference = [_depth_beside(grey, line - origin, width) for line in beside if len(line) >= _STRETCH_PX]
@@ -142,9 +145,12 @@ def _valley(graph: CrackGraph, ends: Ends, a: int, b: int, read_rgb: ReadRgb, ru
         return None
     known = float(np.mean(reference))
     index = _darkest_path(depth[:, _FLANK_PX : _FLANK_PX + 2 * half + 1])
-    values = depth[np.arange(len(index)), index + _FLANK_PX]
+    on_path = np.arange(len(index)), index + _FLANK_PX
+    values = depth[on_path]
     stretches = uniform_filter1d(values, min(_STRETCH_PX, len(values)), mode="nearest")
     if float(values.mean()) < max(rule.depth_share * known, rule.depth_noise * noise):
+        return None
+    if abs(float(tilt[on_path].mean())) > rule.tilt_share * float(values.mean()):
         return None
     least = max(rule.stretch_share * known, rule.stretch_noise * noise)
     shallow = np.flatnonzero(np.diff(np.concatenate([[0], stretches < least, [0]])))
@@ -178,15 +184,20 @@ def _sampled(grey: npt.NDArray[np.uint8], points: Points) -> Grey:
     return np.asarray(cv2.GaussianBlur(values, (0, 0), sigmaX=0.6, sigmaY=2.0), np.float32)
 
 
-def _depth(strip: Grey, width: float) -> Grey:
-    """How much darker each place is than both of its flanks, grey levels, shape (N, M); far below 0 at the rims."""
+def _depth(strip: Grey, width: float) -> tuple[Grey, Grey]:
+    """How much darker each place is than both of its flanks, and how much darker one flank is than the other.
+
+    Both in grey levels, shape (N, M); the first is far below 0 at the rims.
+    """
     middle = cv2.blur(strip, (2 * int(width / 2) + 1, 1))
     flank = cv2.blur(strip, (3, 1))
     by = round(width / 2 + 2)
-    depth = np.full(strip.shape, _OUTSIDE, np.float32)
+    depth, tilt = np.full(strip.shape, _OUTSIDE, np.float32), np.zeros(strip.shape, np.float32)
     inner = slice(by, -by)
-    depth[:, inner] = np.minimum(flank[:, : -2 * by], flank[:, 2 * by :]) - middle[:, inner]
-    return depth
+    one, other = flank[:, : -2 * by], flank[:, 2 * by :]
+    depth[:, inner] = np.minimum(one, other) - middle[:, inner]
+    tilt[:, inner] = other - one
+    return depth, tilt
 
 
 def _depth_beside(grey: npt.NDArray[np.uint8], line: Points, width: float) -> float:
@@ -195,7 +206,7 @@ def _depth_beside(grey: npt.NDArray[np.uint8], line: Points, width: float) -> fl
     tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
     across = np.column_stack([-tangent[:, 1], tangent[:, 0]])
     offsets = np.arange(-14, 15)
-    depth = _depth(_sampled(grey, line[:, None] + offsets[None, :, None] * across[:, None]), width)
+    depth, _ = _depth(_sampled(grey, line[:, None] + offsets[None, :, None] * across[:, None]), width)
     return float(np.median(depth[:, 12:17].max(axis=1)))
 
 

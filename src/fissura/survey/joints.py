@@ -24,6 +24,9 @@ LONG_WIDTH_MM, LONG_WIDTH_PX, LONG_GSD_MM = 12.0, 3.0, 10.0
 """Long lines, a little narrower, too, are judged by how far they stray over up to two metres: of a thousand drawn
 cracks five stray by less than 2.4 mm over one metre, 3.7 over one and a half, 5.6 over two, whatever their width;
 joints by 1.3 to 2.0 (docs/LOG.md). Where pixels are coarser than the last number, tracing cannot tell."""
+CLOSURE_MM, CLOSURE_PER_M_MM = 3000.0, 2.4
+"""Closed gaps from this length on are judged over their whole length at any width and scale: drawn cracks stray by
+2.6 mm per metre and more over four metres, joints between a road and its gutter, on real frames, by 1.3 to 2.2."""
 WINDOW_MM, STEP_MM = 1000.0, 10.0
 WIDEST_RING_MM = 600.0
 """Largest radius of a manhole's frame with the seal around it."""
@@ -111,6 +114,11 @@ class _Line:
         window = min(length, LONG_WINDOW_MM)
         return fine and length >= LONG_MM and wander_mm(self.points_mm, window) < WANDER_PER_M_MM * window / 1000.0
 
+    def is_ruled_closure(self) -> bool:
+        """Of a closed gap: so long and straight that even coarse pixels show it."""
+        stray = wander_mm(self.points_mm, self.length_mm) if self.length_mm >= CLOSURE_MM else np.inf
+        return bool(stray < CLOSURE_PER_M_MM * self.length_mm / 1000.0)
+
 
 def without_joints(
     graph: CrackGraph, widths: WidthReport, scale: GroundScale | None, curve: ConfidenceCurve | None = None
@@ -133,8 +141,10 @@ def without_joints(
         return graph, widths, ()
     lines = [_Line.of(b, w, scale) for b, w in zip(graph.branches, widths.branches, strict=True)]
     lost = {k for k, line in enumerate(lines) if line.is_joint(_is_unsure(graph.branches[k], curve))}
+    lost |= {k for k, b in enumerate(graph.branches) if b.bridged and lines[k].is_ruled_closure()}
     for chain in bridged_chains(graph):
-        if _Line.joined([lines[k] if ahead else lines[k].turned() for k, ahead in chain]).is_joint(unsure=False):
+        whole = _Line.joined([lines[k] if ahead else lines[k].turned() for k, ahead in chain])
+        if whole.is_joint(unsure=False):
             lost |= {k for k, _ in chain}
     kept = [k for k in range(len(lines)) if k not in lost]
     if not lost:
