@@ -17,6 +17,7 @@ from fissura.survey.finds import (
     describe_doubtful,
     tell_cracks,
     without_doubtful,
+    without_pale,
     without_wide,
 )
 
@@ -143,6 +144,29 @@ def test_what_closed_a_gap_to_something_left_out_goes_with_it():
     left, _, out = tell_cracks(graph, read_rgb, GroundScale.uniform(5.0), CURVE, 0.35, known_at=border)
     assert len(out.borders) == 1 and len(left.branches) == 1
     assert not left.branches[0].bridged and not out.closed
+
+
+@pytest.mark.parametrize(("shade", "width_px", "per_px", "kept"), [
+    (60.0, 10.0, 5.0, 1),  # a wide crack
+    (15.0, 10.0, 5.0, 0),  # a soft shadow
+    (15.0, 4.0, 5.0, 1),  # so narrow that it may be pale
+    (15.0, 10.0, 2.0, 1),
+    (-40.0, 10.0, 5.0, 0),  # brighter than its sides
+])  # fmt: skip
+def test_what_is_wide_is_dark(shade, width_px, per_px, kept):
+    grey = np.random.default_rng(2).normal(130.0, 5.0, (200, 300))
+    grey[100 - int(width_px / 2) : 100 + int(width_px / 2)] -= shade
+    grey[130:, :] = 0  # not seen; the other side counts
+    rgb = np.dstack([np.clip(grey, 0, 255).astype(np.uint8)] * 3)
+    points = np.column_stack([np.full(201, 99.5), np.arange(50.0, 251.0)])
+    branch = Branch(points, np.full(201, width_px), np.ones(201), (0, 1), 0)
+    graph = CrackGraph(points[[0, -1]], (branch,), (200, 300))
+    widths = WidthReport((BranchWidths(*np.full((2, 201), width_px), *np.ones((2, 201), bool)),), 1.0, 0.8)
+    read = lambda rows, columns: rgb[rows, columns]  # noqa: E731
+    left, measured, lost = without_pale(graph, widths, read, GroundScale.uniform(per_px))
+    assert len(left.branches) == len(measured.branches) == kept
+    assert sum(lost) == pytest.approx(0.0 if kept else 1.0)
+    assert without_pale(graph, widths, read, None)[0] is graph
 
 
 def test_masks_that_someone_drew_are_measured_as_they_are():

@@ -1,0 +1,71 @@
+"""How much darker a find is than the ground on both of its sides."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from fissura.measure.model import Branch, Points, Values
+from fissura.measure.windows import ReadRgb
+
+_EVERY, _AT_ONCE = 5, 100
+"""Points apart that are looked at, and how many in one window."""
+_FLANK_PX, _GAP_PX = 10, 3.0
+"""Width of the ground that counts on either side, and its distance from the crack's edge."""
+_MIDDLE = 0.6
+"""Share of the width that counts as the middle."""
+_BLACK = 3.0
+"""Grey up to here is ground that nobody saw."""
+_CHORD = 5
+
+
+def darkness_along(branch: Branch, width_px: Values, read_rgb: ReadRgb, size_hw: tuple[int, int]) -> Values:
+    """Share of light missing in the middle, compared with the darker of its two sides.
+
+    Args:
+        branch: The find.
+        width_px: At its points, shape (N,).
+        read_rgb: Reads a window of the picture.
+        size_hw: Rows and columns of the picture.
+    Returns:
+        For every fifth point, shape (M,); 0 is no darker, 1 is black, below 0 is brighter; NaN where neither side was
+        seen. A side that was not seen does not count.
+    """
+    points = branch.points_rc
+    index = np.arange(len(points))
+    chord = points[np.minimum(index + _CHORD, len(points) - 1)] - points[np.maximum(index - _CHORD, 0)]
+    across = np.column_stack([-chord[:, 1], chord[:, 0]])
+    across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-9)
+    chosen = index[::_EVERY]
+    parts = [
+        _part(points[some], across[some], width_px[some], read_rgb, size_hw)
+        for some in np.array_split(chosen, -(-len(chosen) // _AT_ONCE))
+    ]
+    return np.concatenate(parts)
+
+
+def _part(points: Points, across: Points, width: Values, read_rgb: ReadRgb, size_hw: tuple[int, int]) -> Values:
+    reach = int(np.ceil(width.max() / 2 + _GAP_PX + _FLANK_PX)) + 1
+    low = np.clip(np.floor(points.min(axis=0)).astype(int) - reach, 0, np.array(size_hw) - 1)
+    high = np.clip(np.ceil(points.max(axis=0)).astype(int) + reach + 1, low + 1, size_hw)
+    grey = cv2.cvtColor(read_rgb(slice(low[0], high[0]), slice(low[1], high[1])), cv2.COLOR_RGB2GRAY)
+    offsets = np.arange(-reach, reach + 1)
+    at = points[:, None] + offsets[None, :, None] * across[:, None] - low
+    values = cv2.remap(
+        grey, at[..., 1].astype(np.float32), at[..., 0].astype(np.float32), cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT, borderValue=0,
+    ).astype(np.float64)  # fmt: skip
+    edge = width[:, None] / 2 + _GAP_PX
+    sides = np.stack([
+        _mean(values, (sign * offsets >= edge) & (sign * offsets < edge + _FLANK_PX)) for sign in (-1, 1)
+    ])  # fmt: skip
+    sides[sides <= _BLACK] = np.nan
+    middle = _mean(values, np.abs(offsets) <= np.maximum(_MIDDLE * width[:, None] / 2, 0.5))
+    seen = ~np.isnan(sides).all(axis=0)
+    darker = np.full(len(points), np.nan)
+    darker[seen] = np.nanmin(sides[:, seen], axis=0)
+    return np.asarray(1.0 - middle / darker, np.float64)
+
+
+def _mean(values: Values, where: np.ndarray) -> Values:
+    return np.asarray((values * where).sum(axis=1) / np.maximum(where.sum(axis=1), 1), np.float64)
