@@ -96,6 +96,23 @@ def test_long_fine_lines_are_judged_by_millimetres_per_metre(wander, width, leng
     assert not lost or "2 mm per metre" in describe_joints(lost)[0]
 
 
+def test_a_joint_that_a_crack_runs_into_is_cut_out():
+    x = np.arange(0.0, 1400.0, 5.0)
+    wander = np.where(x < 800, 12 * np.sin(x / 25) * np.minimum((800 - x) / 100, 1.0), 0.0)
+    points = np.column_stack([x + 40, 0.3 * x + wander + 40])
+    mask = np.zeros((560, 1500), np.uint8)
+    cv2.polylines(mask, [np.round(points * 16).astype(np.int32)[:, None]], False, 1, 4, cv2.LINE_8, 4)
+    graph = trace_cracks(mask > 0)
+    assert len(graph.branches) == 1
+    kept, widths, lost = without_joints(graph, mask_widths(graph), GroundScale.uniform(GSD_MM))
+    (branch,) = kept.branches
+    assert sum(lost) == pytest.approx(600 * 1.044 * GSD_MM / 1000, rel=0.12)
+    assert branch.points_rc[:, 1].max() == pytest.approx(840, abs=60)
+    assert len(widths.branches[0].width_px) == len(branch.points_rc)
+    assert np.allclose(kept.nodes_rc[list(branch.nodes)], branch.points_rc[[0, -1]])
+    assert sorted(kept.degree()[list(branch.nodes)]) == [1, 1]
+
+
 def test_without_a_scale_nothing_is_judged():
     assert left(band(0.0, 35.0), None) == (1, ())
 

@@ -24,6 +24,9 @@ LONG_WIDTH_MM, LONG_WIDTH_PX, LONG_GSD_MM = 12.0, 3.0, 10.0
 """Long lines, a little narrower, too, are judged by how far they stray over up to two metres: of a thousand drawn
 cracks five stray by less than 2.4 mm over one metre, 3.7 over one and a half, 5.6 over two, whatever their width;
 joints by 1.3 to 2.0 (docs/LOG.md). Where pixels are coarser than the last number, tracing cannot tell."""
+PART_WANDER_MM, PART_STEP_MM, PART_REST_MM = 3.0, 100.0, 200.0
+"""Parts of a branch (a crack that runs on in a joint) are judged over two metres: of 123 drawn cracks of that width one
+has such a part. What is left of a branch beyond such a part and shorter than the last number goes with it."""
 CLOSURE_MM, CLOSURE_PER_M_MM = 3000.0, 2.4
 """Closed gaps from this length on are judged over their whole length at any width and scale: drawn cracks stray by
 2.6 mm per metre and more over four metres, joints between a road and its gutter, on real frames, by 1.3 to 2.2."""
@@ -110,9 +113,42 @@ class _Line:
             stray = min(wander_mm(self.points_mm), ring_wander_mm(self.points_mm)) if long_enough else np.inf
             if stray < _limit(length) * width_mm:
                 return True
-        fine = width_mm >= LONG_WIDTH_MM and width_px >= LONG_WIDTH_PX and width_mm <= LONG_GSD_MM * width_px
+        if length < LONG_MM or not self.is_fine():
+            return False
         window = min(length, LONG_WINDOW_MM)
-        return fine and length >= LONG_MM and wander_mm(self.points_mm, window) < WANDER_PER_M_MM * window / 1000.0
+        return wander_mm(self.points_mm, window) < WANDER_PER_M_MM * window / 1000.0
+
+    def part(self, first: int, last: int) -> _Line:
+        """From one point to another."""
+        some = slice(first, last + 1)
+        return _Line(self.points_mm[some], self.width_mm[some], self.width_px[some])
+
+    def is_fine(self) -> bool:
+        """Wide enough that straightness tells something."""
+        width_mm, width_px = float(self.width_mm.mean()), float(self.width_px.mean())
+        return width_mm >= LONG_WIDTH_MM and width_px >= LONG_WIDTH_PX and width_mm <= LONG_GSD_MM * width_px
+
+    def ruled_parts(self) -> list[tuple[int, int]]:
+        """First and last point of each part that is a joint though the whole is none."""
+        length, size = self.length_mm, round(LONG_WINDOW_MM / STEP_MM)
+        if length < LONG_WINDOW_MM:
+            return []
+        even = _evenly(self.points_mm)
+        straight = np.zeros(len(even), np.bool_)
+        for first in range(0, len(even) - size + 1, round(PART_STEP_MM / STEP_MM)):
+            piece = even[first : first + size] - even[first : first + size].mean(axis=0)
+            if np.linalg.svd(piece, compute_uv=False)[-1] / np.sqrt(size) < PART_WANDER_MM:
+                straight[first : first + size] = True
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], straight, [False]])))
+        along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(self.points_mm, axis=0), axis=1))])
+        parts = []
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            first = int(np.searchsorted(along, start * STEP_MM)) if start * STEP_MM > PART_REST_MM else 0
+            rest = length - stop * STEP_MM > PART_REST_MM
+            last = min(int(np.searchsorted(along, stop * STEP_MM)), len(along) - 1) if rest else len(along) - 1
+            if self.part(first, last).is_fine():
+                parts.append((first, last))
+        return parts
 
     def is_ruled_closure(self) -> bool:
         """Of a closed gap: so long and straight that even coarse pixels show it."""
@@ -127,7 +163,8 @@ def without_joints(
 
     A crack goes round stones: over a metre it strays from straight by about its own width and more. What does not, and
     is wide enough that this can be seen, was made with a saw, a plank or a sealing lance, and a ring of that evenness
-    is the frame of a manhole. Branches that closed gaps join are judged one by one and together.
+    is the frame of a manhole. Branches that closed gaps join are judged one by one and together; from the others parts
+    are cut that are joints.
 
     Args:
         graph: Centrelines.
@@ -135,7 +172,7 @@ def without_joints(
         scale: Without one nothing is left out.
         curve: Of the network that found them. Without one short pieces stay.
     Returns:
-        What is left, and the length in metres of each branch that was left out.
+        What is left, and the length in metres of each branch or part that was left out.
     """
     if scale is None:
         return graph, widths, ()
@@ -146,13 +183,53 @@ def without_joints(
         whole = _Line.joined([lines[k] if ahead else lines[k].turned() for k, ahead in chain])
         if whole.is_joint(unsure=False):
             lost |= {k for k, _ in chain}
-    kept = [k for k in range(len(lines)) if k not in lost]
-    if not lost:
+    nodes, branches, measures = list(graph.nodes_rc), [], []
+    lengths = [lines[k].length_mm / 1000.0 for k in sorted(lost)]
+    for k, (branch, measured) in enumerate(zip(graph.branches, widths.branches, strict=True)):
+        if k in lost:
+            continue
+        ruled = lines[k].ruled_parts()
+        lengths += [lines[k].part(first, last).length_mm / 1000.0 for first, last in ruled]
+        for first, last in _between(ruled, len(branch.points_rc)):
+            branches.append(_part_of(branch, first, last, nodes))
+            measures.append(_part_of_widths(measured, first, last))
+    if not lengths:
         return graph, widths, ()
     return (
-        replace(graph, branches=tuple(graph.branches[k] for k in kept)),
-        replace(widths, branches=tuple(widths.branches[k] for k in kept)),
-        tuple(lines[k].length_mm / 1000.0 for k in sorted(lost)),
+        replace(graph, nodes_rc=np.array(nodes).reshape(-1, 2), branches=tuple(branches)),
+        replace(widths, branches=tuple(measures)),
+        tuple(lengths),
+    )
+
+
+def _between(parts: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """What lies before, between and behind parts (first and last point) of `count` points."""
+    if not parts:
+        return [(0, count - 1)]
+    borders = [0, *(at for part in parts for at in part), count - 1]
+    return [(first, last) for first, last in zip(borders[::2], borders[1::2], strict=True) if last > first]
+
+
+def _part_of(branch: Branch, first: int, last: int, nodes: list[npt.NDArray[np.float64]]) -> Branch:
+    """The branch from one point to another; appends to the nodes where it was cut."""
+    if first == 0 and last == len(branch.points_rc) - 1:
+        return branch
+    ends = list(branch.nodes)
+    for side, at, whole in ((0, first, 0), (1, last, len(branch.points_rc) - 1)):
+        if at != whole:
+            nodes.append(branch.points_rc[at])
+            ends[side] = len(nodes) - 1
+    part = slice(first, last + 1)
+    return replace(
+        branch, points_rc=branch.points_rc[part], mask_width_px=branch.mask_width_px[part],
+        probability=branch.probability[part], nodes=(ends[0], ends[1]),
+    )  # fmt: skip
+
+
+def _part_of_widths(measured: BranchWidths, first: int, last: int) -> BranchWidths:
+    part = slice(first, last + 1)
+    return BranchWidths(
+        measured.width_px[part], measured.sigma_px[part], measured.from_grey[part], measured.below_blur[part]
     )
 
 
