@@ -99,6 +99,14 @@ def test_a_crack_that_goes_on_somewhere_else_is_no_pair():
     assert closed(moved, rgb) is moved
 
 
+def test_without_two_long_branches_there_is_nothing_to_close():
+    specks = np.zeros(HW, np.uint8)
+    specks[100, 100:120] = specks[100, 200:220] = 1
+    for mask in (np.zeros(HW, bool), specks > 0):
+        graph = trace_cracks(mask)
+        assert closed(graph, road()) is graph
+
+
 def test_chains_run_through_closed_gaps_in_their_order():
     graph = closed(found(), road())
     (chain,) = bridged_chains(graph)

@@ -57,6 +57,7 @@ DEFAULTS = ValleyRule()
 _SHORTEST_PX = 4.0
 _NEAREST = 4
 """Ends ahead that are tried from each end."""
+_AT_ONCE = 256
 _HALF_PX, _HALF_SHARE, _FLANK_PX = 12, 0.1, 40
 """Half width of the strip the path may use, with its share of the gap, and what lies beyond it for the noise."""
 _STEP_COST = 1.0
@@ -87,17 +88,18 @@ def close_valleys(graph: CrackGraph, read_rgb: ReadRgb, rule: ValleyRule = DEFAU
         return graph
     along = np.concatenate([b.points_rc for b in graph.branches])
     # A third of the points is enough to see whether a path runs along them.
-    known = cKDTree(along[::3])
+    known = [cKDTree(along[::3])]
     used = np.zeros(len(ends.node), np.bool_)
     joined: list[Branch] = []
     for a, b in _pairs(ends, rule):
         if used[a] or used[b]:
             continue
         path = _valley(graph, ends, a, b, read_rgb, rule)
-        if path is None or _runs_along(path, known, joined):
+        if path is None or _runs_along(path, known):
             continue
         used[[a, b]] = True
         joined.append(_closure(graph, ends, a, b, path))
+        known.append(cKDTree(path))
     if not joined:
         return graph
     return number_cracks(CrackGraph(graph.nodes_rc, graph.branches + tuple(joined), graph.size_hw), 0.0)
@@ -105,12 +107,21 @@ def close_valleys(graph: CrackGraph, read_rgb: ReadRgb, rule: ValleyRule = DEFAU
 
 def _pairs(ends: Ends, rule: ValleyRule) -> list[tuple[int, int]]:
     """Pairs of ends to try, the cheapest first."""
-    pairs = cKDTree(ends.rc).query_pairs(rule.reach_px, output_type="ndarray")
-    long_enough = ends.length >= rule.least_length_px
-    pairs = pairs[long_enough[pairs].all(axis=1) & (ends.branch[pairs[:, 0]] != ends.branch[pairs[:, 1]])]
-    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
     limits = GapRule(rule.reach_px, rule.reach_px, rule.angle_deg, 0.0)
-    pairs, cost = facing_ends(pairs, ends, limits, by_length=False)
+    long_enough = np.flatnonzero(ends.length >= rule.least_length_px)
+    tree = cKDTree(ends.rc[long_enough])
+    found, costs = [np.zeros((0, 2), np.intp)], [np.zeros(0)]
+    # Some ends at a time: in a field of cracks each has thousands of others in reach, of which few face it.
+    for first in range(0, len(long_enough), _AT_ONCE):
+        some = long_enough[first : first + _AT_ONCE]
+        near = tree.query_ball_point(ends.rc[some], rule.reach_px, return_sorted=True)
+        others = long_enough[np.concatenate([np.array(list(k), np.intp) for k in near])]
+        pairs = np.column_stack([np.repeat(some, [len(k) for k in near]), others])
+        pairs = pairs[(pairs[:, 0] < pairs[:, 1]) & (ends.branch[pairs[:, 0]] != ends.branch[pairs[:, 1]])]
+        pairs, cost = facing_ends(pairs, ends, limits, by_length=False)
+        found.append(pairs)
+        costs.append(cost)
+    pairs, cost = np.concatenate(found), np.concatenate(costs)
     tried = np.zeros(len(ends.node), np.intp)
     chosen = []
     for k in np.argsort(cost, kind="stable"):
@@ -230,14 +241,14 @@ def _darkest_path(depth: Grey) -> npt.NDArray[np.intp]:
     return path
 
 
-def _runs_along(path: Points, known: cKDTree, joined: list[Branch]) -> bool:
+def _runs_along(path: Points, known: list[cKDTree]) -> bool:
     """Most of a path that closes a gap is no branch yet; it may cross some."""
     inner = path[8:-8]
     if len(inner) == 0:
         return False
-    near = known.query(inner)[0] <= _OVER_PX
-    for branch in joined:
-        near |= cKDTree(branch.points_rc).query(inner, distance_upper_bound=_OVER_PX)[0] <= _OVER_PX
+    near = np.zeros(len(inner), np.bool_)
+    for tree in known:
+        near |= tree.query(inner, distance_upper_bound=_OVER_PX)[0] <= _OVER_PX
     return float(near.mean()) > _OVER_SHARE
 
 

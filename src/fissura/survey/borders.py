@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from fissura.measure.measuring import branch_confidence, width_per_px
 from fissura.measure.model import CrackGraph, Points
 from fissura.measure.widths import WidthReport
 from fissura.spec import ConfidenceCurve
+from fissura.survey.keeping import keep, length_m
 from fissura.types import BoolMask
 
 BESIDE_MM, BESIDE_PX = 60.0, 3.0
@@ -52,17 +52,10 @@ def without_borders(
         across = _normals(points) * reach[:, None]
         one_sided = known_at(points + across) != known_at(points - across)
         if one_sided.mean() >= _SHARE and branch_confidence(branch, curve) < SURE:
-            ground = scale.to_ground(points)
-            lost.append(float(np.linalg.norm(np.diff(ground, axis=0), axis=1).sum()) / 1000.0)
+            lost.append(length_m(points, scale))
         else:
             kept.append(k)
-    if not lost:
-        return graph, widths, ()
-    return (
-        replace(graph, branches=tuple(graph.branches[k] for k in kept)),
-        replace(widths, branches=tuple(widths.branches[k] for k in kept)),
-        tuple(lost),
-    )
+    return (*keep(graph, widths, kept), tuple(lost))
 
 
 def describe_borders(lengths_m: Sequence[float]) -> tuple[str, ...]:

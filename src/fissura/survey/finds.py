@@ -10,13 +10,14 @@ import numpy as np
 from fissura.geo.scale import GroundScale
 from fissura.measure.darkness import darkness_along
 from fissura.measure.measuring import branch_confidence, width_per_px
-from fissura.measure.model import CrackGraph, Points
+from fissura.measure.model import CrackGraph
 from fissura.measure.valleys import close_valleys
 from fissura.measure.widths import WidthReport
 from fissura.measure.windows import ReadRgb, measure_widths_by_windows
 from fissura.spec import ConfidenceCurve
 from fissura.survey.borders import KnownAt, describe_borders, without_borders
 from fissura.survey.joints import describe_joints, without_joints
+from fissura.survey.keeping import keep, length_m
 
 WIDEST_CRACK_MM = 150.0
 """What is wider on the whole is a shadow, a patch or a hole, whatever the network says: ASTM D6433 calls 75 mm high."""
@@ -78,13 +79,12 @@ def tell_cracks(
     """
     # Before widths are measured: what is no crack teaches a wrong darkness.
     graph, doubtful = without_doubtful(graph, curve, least_confidence, scale)
-    closures: set[int] = set()
+    found = graph.branches
     if curve is not None:
-        found = len(graph.branches)
         graph = close_valleys(graph, read_rgb)
-        closures = {id(branch) for branch in graph.branches[found:]}
+    closures = graph.branches[len(found) :]
     # What closes a gap along a valley is seen in the picture, so that its width is measured there.
-    seen = tuple(replace(b, bridged=False) if id(b) in closures else b for b in graph.branches)
+    seen = graph.branches[: len(found)] + tuple(replace(closure, bridged=False) for closure in closures)
     widths = measure_widths_by_windows(replace(graph, branches=seen), read_rgb)
     graph, widths, wide = without_wide(graph, widths, scale)
     pale: tuple[float, ...] = ()
@@ -96,7 +96,8 @@ def tell_cracks(
         if known_at is not None:
             graph, widths, borders = without_borders(graph, widths, known_at, curve, scale)
         graph, widths = _without_loose(graph, widths)
-    closed = tuple(length_m(b.points_rc, scale) for b in graph.branches if id(b) in closures)
+    left = {id(branch) for branch in graph.branches}
+    closed = tuple(length_m(b.points_rc, scale) for b in closures if id(b) in left)
     return graph, widths, LeftOut(wide, doubtful, least_confidence, pale, joints, borders, closed)
 
 
@@ -107,15 +108,7 @@ def _without_loose(graph: CrackGraph, widths: WidthReport) -> tuple[CrackGraph, 
         kept = [k for k, b in enumerate(graph.branches) if not (b.bridged and min(degree[list(b.nodes)]) < 2)]
         if len(kept) == len(graph.branches):
             return graph, widths
-        graph = replace(graph, branches=tuple(graph.branches[k] for k in kept))
-        widths = replace(widths, branches=tuple(widths.branches[k] for k in kept))
-
-
-def length_m(points_rc: Points, scale: GroundScale | None) -> float:
-    """Of a line, on the ground; NaN without a scale."""
-    if scale is None:
-        return float("nan")
-    return float(np.linalg.norm(np.diff(scale.to_ground(points_rc), axis=0), axis=1).sum()) / 1000.0
+        graph, widths = keep(graph, widths, kept)
 
 
 def confidence_limit(scale: GroundScale | None, size_hw: tuple[int, int]) -> float:
@@ -189,15 +182,8 @@ def without_wide(
     of = np.unique([b.crack_id for b in graph.branches], return_inverse=True)[1]
     whole = np.bincount(of, length * mean) / np.bincount(of, length)
     wide = (mean > WIDEST_CRACK_MM) | (whole[of] > WIDEST_CRACK_MM) | (plain & (mean > WIDEST_PLAIN_MM))
-    if not wide.any():
-        return graph, widths, ()
-    kept = np.flatnonzero(~wide)
     lost = np.bincount(of, metres * wide)
-    return (
-        replace(graph, branches=tuple(graph.branches[k] for k in kept)),
-        replace(widths, branches=tuple(widths.branches[k] for k in kept)),
-        tuple(float(v) for v in lost[lost > 0]),
-    )
+    return (*keep(graph, widths, [int(k) for k in np.flatnonzero(~wide)]), tuple(float(v) for v in lost[lost > 0]))
 
 
 def _describe_closed(lengths_m: Sequence[float]) -> tuple[str, ...]:
@@ -238,13 +224,7 @@ def without_pale(
             lost.append(length_m(branch.points_rc, scale))
         else:
             kept.append(k)
-    if not lost:
-        return graph, widths, ()
-    return (
-        replace(graph, branches=tuple(graph.branches[k] for k in kept)),
-        replace(widths, branches=tuple(widths.branches[k] for k in kept)),
-        tuple(lost),
-    )
+    return (*keep(graph, widths, kept), tuple(lost))
 
 
 def _describe_pale(lengths_m: Sequence[float]) -> tuple[str, ...]:
