@@ -26,6 +26,7 @@ from fissura.nets.hacnet_v2 import HACNetV2, HACNetV2Config
 from fissura.nets.hacnet_v2_pyramid import HACNetV2Pyramid, HACNetV2PyramidConfig
 from fissura.nets.hacnet_v2_single import HACNetV2Single, HACNetV2SingleConfig
 from fissura.nets.hrnet import HRNet, HRNetConfig
+from fissura.nets.ladder import Ladder, LadderConfig
 from fissura.nets.mobilenet_v3 import MobileNetV3, MobileNetV3Config
 from fissura.nets.stdc import STDC, STDCConfig
 from fissura.nets.swiftnet import SwiftNet, SwiftNetConfig
@@ -42,6 +43,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "hacnet_v2_pyramid": lambda **options: HACNetV2Pyramid(HACNetV2PyramidConfig(**options)),
     "hacnet_v2_single": lambda **options: HACNetV2Single(HACNetV2SingleConfig(**options)),
     "hrnet": lambda **options: HRNet(HRNetConfig(**options)),
+    "ladder": lambda **options: Ladder(LadderConfig(**options)),
     "mobilenet_v3": lambda **options: MobileNetV3(MobileNetV3Config(**options)),
     "stdc": lambda **options: STDC(STDCConfig(**options)),
     "swiftnet": lambda **options: SwiftNet(SwiftNetConfig(**options)),
