@@ -1,7 +1,7 @@
 """Ladder: the smallest network here, made of few, plain convolutions, for boards and processors of little power.
 
-Ours. The body of HACNetV2 behind pixel-unshuffle(4), what ``nano`` was before, has 83 convolutions, most of them over 16
-channels, and twelve reductions. Small processors spend more time on beginning and ending such layers than on their
+Ours. The body of HACNetV2 behind pixel-unshuffle(4), what ``nano`` was before, has 83 convolutions, most of them over
+16 channels, and twelve reductions. Small processors spend more time on beginning and ending such layers than on their
 arithmetic. A ladder has 25, all 3x3 or 1x1, undilated, with ReLU: kernels that every engine has in int8.
 
 Topology: two 3x3 of stride 2 (8, then c0 channels); on each rung (1/4, 1/8, 1/16, 1/32 of the side) residual blocks, by
@@ -25,6 +25,7 @@ Deviations: none to speak of; it follows no paper's network.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -85,9 +86,9 @@ class Ladder(SegmentationNet):
         w = config.widths
         self.size_multiple = PATCH * 2 ** (len(w) - 1)
         self.stem = nn.Sequential(ConvNorm(3, STEM_CHANNELS, stride=2), ConvNorm(STEM_CHANNELS, w[0], stride=2))
-        self.down = nn.ModuleList(ConvNorm(a, b, stride=2) for a, b in zip(w, w[1:], strict=False))
+        self.down = nn.ModuleList(ConvNorm(a, b, stride=2) for a, b in pairwise(w))
         self.rungs = nn.ModuleList(_blocks(c, n) for c, n in zip(w, config.blocks, strict=True))
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(w, w[1:], strict=False))
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(w))
         self.back = nn.ModuleList(_blocks(c, n) for c, n in zip(w, config.back, strict=False))
         self.head = nn.Conv2d(w[0], PATCH**2, 3, padding=1)
         self.second_head = nn.Conv2d(w[1], (2 * PATCH) ** 2, 1)

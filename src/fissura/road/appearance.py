@@ -170,36 +170,53 @@ def settle_tones(logit: Plane, colour: Plane) -> Plane:
     rows, cols = -(-height // _CELL), -(-width // _CELL)
     light = cv2.blur(colour[2], (3, 3))
     warmth = cv2.blur(cv2.subtract(colour[0], colour[1]), (3, 3))
-    index = np.clip((light - np.float32(_LIGHT_FROM)) * np.float32(1 / _LIGHT_BIN), 0, _LIGHT_BINS - 1).astype(np.int32)
-    index *= _WARMTH_BINS
-    index += np.clip((warmth + np.float32(_WARMTH_TO)) * np.float32(1 / _WARMTH_BIN), 0, _WARMTH_BINS - 1).astype(
-        np.int32
-    )
-    place = (np.arange(height) // _CELL * cols)[:, None] + (np.arange(width) // _CELL)[None]
-    index += (place * (_LIGHT_BINS * _WARMTH_BINS)).astype(np.int32)
+    # A free bin around the tones and places, so that neighbours are steps along the flat grid.
+    index, light_bins = _binned(light, _LIGHT_FROM, _LIGHT_BIN, _LIGHT_BINS)
+    warm, warm_bins = _binned(warmth, -_WARMTH_TO, _WARMTH_BIN, _WARMTH_BINS)
+    index *= warm_bins
+    index += warm
+    tones = light_bins * warm_bins
+    place = (np.arange(height) // _CELL + 1)[:, None] * (cols + 2) + (np.arange(width) // _CELL + 1)[None]
+    index += (place * tones).astype(np.int32)
     # Every second cell fills the grid; all are read from it, so that outlines keep their full sharpness.
     taken = index[::2, ::2].reshape(-1)
-    shape = (rows, cols, _LIGHT_BINS, _WARMTH_BINS)
-    size = int(np.prod(shape))
     own = np.clip(logit, -_SURE_LOGIT, _SURE_LOGIT)
-    total = np.bincount(taken, own.reshape(-1), size).astype(np.float32).reshape(shape)
-    count = np.bincount(taken, minlength=size).astype(np.float32).reshape(shape)
-    mean = _neighbours(total) / np.maximum(_neighbours(count), np.float32(1e-3))
-    out = mean.reshape(-1)[index]
+    size, steps = (rows + 2) * (cols + 2) * tones, (tones, (cols + 2) * tones, 1, warm_bins)
+    mean = _neighbours(np.bincount(taken, own.reshape(-1), size), steps)
+    mean /= np.maximum(_neighbours(np.bincount(taken, minlength=size), steps), np.float32(1e-3))
+    out = mean.take(index)
     # Some of each cell's own: shade under trees and shade on a road have one tone, but not one texture.
     out *= np.float32(1 - _OWN)
     out += np.float32(_OWN) * cv2.resize(own, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(out, dtype=np.float32)
 
 
-def _neighbours(grid: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Sum over the 3 by 3 places around and, half as much, the tones beside."""
-    space = np.pad(grid, ((1, 1), (1, 1), (0, 0), (0, 0)))
-    space = space[:-2] + space[1:-1] + space[2:]
-    space = space[:, :-2] + space[:, 1:-1] + space[:, 2:]
-    out = 2 * space
-    out[:, :, 1:] += space[:, :, :-1]
-    out[:, :, :-1] += space[:, :, 1:]
-    out[:, :, :, 1:] += space[:, :, :, :-1]
-    out[:, :, :, :-1] += space[:, :, :, 1:]
+def _binned(plane: Plane, start: float, step: float, bins: int) -> tuple[npt.NDArray[np.int32], int]:
+    """Bins of those that a plane uses, from 1, and how many they are with a free one at either end."""
+    scaled = (plane - np.float32(start)) * np.float32(1 / step)
+    index = np.clip(scaled, 0, bins - 1, out=scaled).astype(np.int32)
+    index -= index.min() - 1
+    return np.asarray(index), int(index.max()) + 2
+
+
+def _neighbours(grid: npt.NDArray[np.generic], steps: tuple[int, int, int, int]) -> Plane:
+    """Sum over the 3 by 3 places around and, half as much, the tones beside.
+
+    Args:
+        grid: Flat, with free bins around places and tones.
+        steps: From a bin to the next column, the next row, the next two tones.
+    """
+    flat = grid.astype(np.float32)
+    for step in steps[:2]:
+        flat = _with_both_sides(flat.copy(), flat, step)
+    out = 2 * flat
+    for step in steps[2:]:
+        out = _with_both_sides(out, flat, step)
     return out
+
+
+def _with_both_sides(to: Plane, flat: Plane, step: int) -> Plane:
+    """Adds what lies a step before and after each place in `flat`."""
+    to[step:] += flat[:-step]
+    to[:-step] += flat[step:]
+    return to

@@ -90,12 +90,17 @@ def mean_direction(double: FloatArray) -> tuple[float, float]:
     return 0.5 * float(np.degrees(np.arctan2(total[1], total[0]))) % 180.0, length / max(weight, 1e-12)
 
 
-def road_width(mask: BoolMask) -> float:
-    """Usual width of the roads in a mask, in mask pixels: twice the distance to the edge, along the middle."""
+def road_width(mask: BoolMask, distance: Plane | None = None) -> float:
+    """Usual width of the roads in a mask, in mask pixels: twice the distance to the edge, along the middle.
+
+    Args:
+        mask: Road, shape (h, w).
+        distance: From `distance_to_edge` of it, for callers that have it.
+    """
     if not mask.any():
         return 0.0
-    distance = distance_to_edge(mask)
-    ridge = (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8)) - 1e-3) & (distance > 1.5)
+    distance = distance_to_edge(mask) if distance is None else distance
+    ridge = (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8)) - np.float32(1e-3)) & (distance > 1.5)
     values = distance[ridge]
     return 2.0 * float(np.median(values)) if values.size else 2.0
 
@@ -111,20 +116,26 @@ def _outline_tensor(mask: BoolMask) -> tuple[Plane, Plane, Plane]:
     """Cosine and sine of twice the direction of the outline, times its strength; the strength."""
     # The road goes on beyond the frame: with replicated borders the frame itself is no edge. Slanted edges bend there.
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _EDGE_SIGMA, borderType=cv2.BORDER_REPLICATE)
-    tensor = _tensor(soft)
+    gx, gy = _slopes(soft)
     rim = min(_RIM, min(mask.shape) // 8)
-    for plane in tensor if rim else ():
+    for plane in (gx, gy) if rim else ():
         plane[:rim] = plane[-rim:] = 0
         plane[:, :rim] = plane[:, -rim:] = 0
-    return tensor
+    return _double_angle(gx, gy)
 
 
-def _tensor(plane: Plane) -> tuple[Plane, Plane, Plane]:
+def _slopes(plane: Plane) -> tuple[Plane, Plane]:
     gx = cv2.Sobel(plane, cv2.CV_32F, 1, 0, ksize=3, borderType=cv2.BORDER_REPLICATE)
     gy = cv2.Sobel(plane, cv2.CV_32F, 0, 1, ksize=3, borderType=cv2.BORDER_REPLICATE)
-    xx, yy = gx * gx, gy * gy
+    return np.asarray(gx, np.float32), np.asarray(gy, np.float32)
+
+
+def _double_angle(gx: Plane, gy: Plane) -> tuple[Plane, Plane, Plane]:
     # The tangent is the normal (gx, gy) turned by 90 degrees; seen from above, with y upwards, twice its angle is this.
-    return yy - xx, 2.0 * gx * gy, xx + yy
+    sine = cv2.multiply(gx, gy, scale=2.0)
+    xx, yy = cv2.multiply(gx, gx, dst=gx), cv2.multiply(gy, gy, dst=gy)
+    cosine, strength = cv2.subtract(yy, xx), cv2.add(yy, xx, dst=xx)
+    return np.asarray(cosine, np.float32), np.asarray(sine, np.float32), np.asarray(strength, np.float32)
 
 
 def _best_supported(outline: tuple[Plane, Plane, Plane], mask: BoolMask, width: float, light: Plane | None) -> Plane:
@@ -134,7 +145,8 @@ def _best_supported(outline: tuple[Plane, Plane, Plane], mask: BoolMask, width: 
     sources = [outline]
     if light is not None:
         core = cv2.erode(mask.view(np.uint8), np.ones((9, 9), np.uint8), borderValue=1).astype(np.float32)
-        cosine, sine, strength = _tensor(cv2.GaussianBlur(light, (5, 5), 1.0))
+        soft = cv2.GaussianBlur(light, (5, 5), 1.0)
+        cosine, sine, strength = _double_angle(*_slopes(np.asarray(soft, np.float32)))
         # A line is a line; a brighter one says no more.
         share = _PAINT * core * np.minimum(strength, np.float32(1.0)) / np.maximum(strength, np.float32(1e-9))
         sources.append((cosine * share, sine * share, strength * share))

@@ -74,7 +74,7 @@ def find_road(rgb: RgbImage, *, prior: Road | None = None) -> Road:
     good = score > 0.5
     if pieces.area[good].sum() < _LEAST_ROAD * logit.size or score.max() < (_CLEAREST if known is None else 0.5):
         return Road.none(logit.shape, size_hw, confidence=float(1 - score.max(initial=0.0)))
-    mask = _finished(np.isin(pieces.labels, np.flatnonzero(good) + 1), colour)
+    mask = _finished(np.append(False, good)[pieces.labels], colour)
     confidence = float(np.average(score[good], weights=pieces.area[good]))
     return Road.from_mask(mask, size_hw, confidence=confidence, light=colour[2])
 
@@ -90,10 +90,12 @@ def candidate_pieces(logit: Plane, colour: Plane, known: BoolMask | None = None)
     pavement = _without_holes(pavement_mask(logit, known), colour)
     least = max(int(pavement.size * _LEAST_SHARE), 16)
     pieces = split_pieces(pavement, least)
-    kept = np.zeros_like(pavement)
-    for k in range(len(pieces.area)):
-        kept |= cut_flanks(pieces.labels == k + 1, colour)
-    return split_pieces(kept, least)
+    kept, whole = np.zeros_like(pavement), True
+    for k, area in enumerate(pieces.area):
+        left = cut_flanks(pieces.labels == k + 1, colour)
+        whole &= np.count_nonzero(left) == area
+        kept |= left
+    return pieces if whole else split_pieces(kept, least)
 
 
 def pavement_mask(logit: Plane, known: BoolMask | None = None) -> BoolMask:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -26,6 +27,8 @@ _SHADE = 0.45
 """Cells darker than the road's surface by more than this (log) are in shade; their tone says nothing."""
 _LEAST_CELLS = 200
 _INNER = 6
+_WARM_BINS, _LIGHT_BINS = (-0.6, 0.008, 149), (1.8, 0.04, 99)
+"""Start, step and number of bins in which the commonest tone is looked for."""
 _EDGE = 4
 """The outermost cells of a piece mix with what lies beside it."""
 
@@ -46,6 +49,29 @@ class _Tones:
     """0 at the surface's tone, above 1 another tone."""
 
 
+class _Around:
+    """What parts of a piece are compared with; most of it is asked for seldom."""
+
+    def __init__(self, tones: _Tones, rest: BoolMask) -> None:
+        self._tones, self._rest = tones, rest
+
+    @cached_property
+    def departure(self) -> float:
+        """Usual departure of the rest of the piece."""
+        return float(np.median(self._tones.departure[self._rest]))
+
+    @cached_property
+    def fine(self) -> float:
+        """Usual fine texture of the rest of the piece."""
+        return float(np.median(self._tones.fine[self._rest]))
+
+    @cached_property
+    def field(self) -> Plane:
+        """Direction of the piece at each cell, as double angle."""
+        piece = self._tones.piece
+        return np.asarray(cv2.resize(orientation_field(piece, crossings=False), piece.shape[::-1]), np.float32)
+
+
 def cut_flanks(piece: BoolMask, colour: Plane) -> BoolMask:
     """A piece of pavement without footways and gravel at its sides.
 
@@ -63,11 +89,11 @@ def cut_flanks(piece: BoolMask, colour: Plane) -> BoolMask:
     rest = piece & tones.lit & (other == 0) & (tones.depth > _EDGE)
     if not rest.any() or not other.any():
         return piece
-    field = np.asarray(cv2.resize(orientation_field(piece, crossings=False), piece.shape[::-1]), np.float32)
+    around = _Around(tones, rest)
     cut = np.zeros_like(piece)
     least = max(0.01 * piece.sum(), 40)
     for part in _parts(other, least):
-        if _is_beside(part, tones, rest, field):
+        if _is_beside(part, tones, around):
             cut |= part
             continue
         # A strip of quite another tone may hang together with worn spots of the road.
@@ -75,7 +101,7 @@ def cut_flanks(piece: BoolMask, colour: Plane) -> BoolMask:
         if level > 2:
             clearer = (part & (tones.departure > 0.55 * level)).view(np.uint8)
             for core in _parts(cv2.morphologyEx(clearer, cv2.MORPH_OPEN, _disc(7)), least):
-                if _is_beside(core, tones, rest, field):
+                if _is_beside(core, tones, around):
                     cut |= core
     if not cut.any():
         return piece
@@ -92,7 +118,8 @@ def _parts(mask: npt.NDArray[np.uint8], least: float) -> Iterator[BoolMask]:
 
 def _measure(piece: BoolMask, colour: Plane) -> _Tones | None:
     solid = cv2.morphologyEx(piece.view(np.uint8), cv2.MORPH_CLOSE, _disc(9), borderType=cv2.BORDER_REPLICATE) > 0
-    depth, width = distance_to_edge(solid), road_width(solid)
+    depth = distance_to_edge(solid)
+    width = road_width(solid, depth)
     inner = piece & (depth > max(_INNER, 0.25 * width))
     if inner.sum() < _LEAST_CELLS:
         return None
@@ -100,35 +127,38 @@ def _measure(piece: BoolMask, colour: Plane) -> _Tones | None:
     w, v = warmth[inner], light[inner]
     # Deep cells count more: what lies along a road is not in its middle.
     weight = np.minimum(depth[inner], 0.5 * width)
-    bins = [np.arange(-0.6, 0.6, 0.008), np.arange(1.8, 5.8, 0.04)]
-    histogram, w_edges, v_edges = np.histogram2d(w, v, bins=bins, weights=weight)
-    smooth = cv2.GaussianBlur(histogram.astype(np.float32), (0, 0), 1.2)
-    i, j = np.unravel_index(int(smooth.argmax()), smooth.shape)
-    w0, v0 = float(w_edges[i]) + 0.004, float(v_edges[j]) + 0.02
+    i, j = (np.floor((x - start) / step).astype(np.intp) for x, (start, step, _) in ((w, _WARM_BINS), (v, _LIGHT_BINS)))
+    inside = (i >= 0) & (i < _WARM_BINS[2]) & (j >= 0) & (j < _LIGHT_BINS[2])
+    histogram = np.bincount((i * _LIGHT_BINS[2] + j)[inside], weight[inside], _WARM_BINS[2] * _LIGHT_BINS[2])
+    smooth = cv2.GaussianBlur(histogram.astype(np.float32).reshape(_WARM_BINS[2], -1), (0, 0), 1.2)
+    best = np.unravel_index(int(smooth.argmax()), smooth.shape)
+    w0 = _WARM_BINS[0] + (int(best[0]) + 0.5) * _WARM_BINS[1]
+    v0 = _LIGHT_BINS[0] + (int(best[1]) + 0.5) * _LIGHT_BINS[1]
     lit = light > v0 - _SHADE
     near = (np.abs(w - w0) < 0.05) & (np.abs(v - v0) < 0.2)
     if not near.any():
         return None
     w_step = max(2.5 * 1.48 * float(np.median(np.abs(w[near] - w0))), 0.02)
     v_step = max(3.0 * 1.48 * float(np.median(np.abs(v[near] - v0))), 0.15)
-    departure = np.maximum(np.abs(warmth - w0) / w_step, np.abs(light - v0) / v_step).astype(np.float32)
+    steps = (warmth, w0, w_step), (light, v0, v_step)
+    departure = np.maximum(*(np.abs(x - np.float32(x0)) * np.float32(1 / step) for x, x0, step in steps))
     fine = cv2.blur(cv2.absdiff(colour[2], cv2.blur(colour[2], (3, 3))), (5, 5))
     return _Tones(piece, warmth, light, fine, depth, width, lit, (w0, v0), departure)
 
 
-def _is_beside(part: BoolMask, tones: _Tones, rest: BoolMask, field: Plane) -> bool:
+def _is_beside(part: BoolMask, tones: _Tones, around: _Around) -> bool:
     core = part & (tones.depth > _EDGE)
     grown = cv2.dilate(part.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
     seam = grown & ~part & tones.piece & (tones.depth > _EDGE)
     if core.sum() < 20 or seam.sum() < 12:
         return False
-    contrast = float(np.median(tones.departure[core]) - np.median(tones.departure[rest]))
+    contrast = float(np.median(tones.departure[core])) - around.departure
     gx = cv2.Sobel(tones.departure, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)[seam]
     gy = cv2.Sobel(tones.departure, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)[seam]
     sharp = 5 * float(np.median(np.hypot(gx, gy))) / max(contrast, 0.1)
     warmer = float(tones.warmth[core].mean()) - tones.surface[0]
     lighter = float(tones.light[core].mean()) - tones.surface[1]
-    rougher = float(np.log((np.median(tones.fine[core]) + 0.002) / (np.median(tones.fine[rest]) + 0.002)))
+    rougher = float(np.log((np.median(tones.fine[core]) + 0.002) / (around.fine + 0.002)))
     uneven = float(tones.depth[seam].std() / tones.depth[seam].mean())
     if sharp < 0.33 or abs(warmer) > 0.25 or not -0.45 <= lighter <= 1.4 or uneven > 0.68:
         return False
@@ -138,7 +168,9 @@ def _is_beside(part: BoolMask, tones: _Tones, rest: BoolMask, field: Plane) -> b
     outside = float((ring & ~tones.piece).sum()) / max(float(ring.sum()), 1.0)
     reach = float(tones.depth[seam].mean()) / tones.width
     painted = rougher > 1.1 and (reach < 0.115 or warmer < 0.05 or rougher > 1.8)
-    return outside >= 0.33 and sharp >= 0.4 and uneven < 0.6 and not painted and _runs_along(part, seam, field) >= 0.5
+    if outside < 0.33 or sharp < 0.4 or uneven >= 0.6 or painted:
+        return False
+    return _runs_along(part, seam, around.field) >= 0.5
 
 
 def _runs_along(part: BoolMask, seam: BoolMask, field: Plane) -> float:
