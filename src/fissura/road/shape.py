@@ -39,13 +39,19 @@ class Pieces:
     area: npt.NDArray[np.int64]
 
 
+def label_pieces(mask: BoolMask) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Labels of the connected pieces of a mask, in no order, and the cells of each, label k + 1."""
+    # OpenCV's own counting of cells takes four times as long as its labelling.
+    count, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
+    return np.asarray(labels), np.bincount(labels.reshape(-1), minlength=count)[1:].astype(np.int64)
+
+
 def split_pieces(mask: BoolMask, least: int) -> Pieces:
     """Connected pieces with at least `least` cells."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
-    area = stats[1:, cv2.CC_STAT_AREA].astype(np.int64)
+    labels, area = label_pieces(mask)
     order = np.argsort(-area)
     order = order[area[order] >= least]
-    rename = np.zeros(count, np.int32)
+    rename = np.zeros(len(area) + 1, np.int32)
     rename[order + 1] = np.arange(1, len(order) + 1)
     return Pieces(rename[labels], area[order])
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from fissura.road.appearance import Plane
 from fissura.road.direction import distance_to_edge, orientation_field, road_width
+from fissura.road.shape import label_pieces
 from fissura.types import BoolMask
 
 _SHADE = 0.45
@@ -111,8 +112,8 @@ def cut_flanks(piece: BoolMask, colour: Plane) -> BoolMask:
 
 def _parts(mask: npt.NDArray[np.uint8], least: float) -> Iterator[BoolMask]:
     """Connected parts of more than `least` cells."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-    for k in np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] > least) + 1:
+    labels, area = label_pieces(mask > 0)
+    for k in np.flatnonzero(area > least) + 1:
         yield labels == k
 
 
