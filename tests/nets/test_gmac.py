@@ -47,6 +47,7 @@ def test_known_trunks(depth, gmac):
         ("deeplab_v3_plus", {}, 69.1),
         ("hrnet", {}, 18.3),
         ("mobilenet_v3", {}, 1.2),
+        ("ladder", {}, 0.64),
     ],
     ids=str,
 )

@@ -39,6 +39,7 @@ COUNTS = [
     ("hrnet", {}, 9_635_971),
     ("hrnet", {"width": 48}, 65_845_681),
     ("mobilenet_v3", {}, 1_743_818),
+    ("ladder", {}, 382_288),
 ]
 SMALL_V2 = [
     ("hacnet_v2", {"variant": "published", "width": 8, "slips": True}),
@@ -60,12 +61,13 @@ ONE_EACH = [
     ("deeplab_v3_plus", {"width": 8}),
     ("hrnet", {"width": 6, "modules": (1, 1, 1), "blocks": 1}),
     ("mobilenet_v3", {"head_width": 16}),
+    ("ladder", {"widths": [8, 8, 12], "blocks": [0, 1, 1], "back": [1, 0]}),
 ]
 """One of each network, HACNetV2 apart."""
 SMALL = [*SMALL_V2, ("hacnet_v2_single", {"variant": "asymmetric", "width": 8}), ("hacnet", {"blocks": 3}), *ONE_EACH]
 MAPS = {"hacnet_v2": 4, "hacnet_v2_pyramid": 4, "hacnet_v2_single": 7, "hacnet": 3}
 """Maps of the networks that always give several; the others give one."""
-TRAINING_MAPS = MAPS | {"bisenet_v1": 3, "bisenet_v2": 5, "stdc": 4}
+TRAINING_MAPS = MAPS | {"bisenet_v1": 3, "bisenet_v2": 5, "stdc": 4, "ladder": 2}
 
 
 def test_suite_covers_every_network():
@@ -211,6 +213,9 @@ def test_exported_network_says_the_same(tmp_path, architecture, options):
         ("enet", {"width": 6}, "width is 6"),
         ("deeplab_v3_plus", {"depth": 152}, "depth is 152; it must be 18, 34, 50 or 101"),
         ("hrnet", {"modules": [1, 2]}, "three numbers"),
+        ("ladder", {"widths": [8, 8]}, "at least three rungs"),
+        ("ladder", {"blocks": [1, 1]}, "4 rungs need as many numbers in blocks"),
+        ("ladder", {"back": [1, 1, -1]}, "none may be negative"),
         ("mobilenet_v3", {"head_width": 0}, "head_width is 0"),
     ],
     ids=str,

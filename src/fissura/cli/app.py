@@ -18,6 +18,7 @@ from fissura.cli.road import road
 from fissura.cli.segment import segment
 from fissura.cli.survey import survey
 from fissura.cli.train import train
+from fissura.memory import keep_freed_memory
 
 # Plain help: rich would take a third of the time that `fissura --help` has.
 app = typer.Typer(
@@ -68,4 +69,5 @@ def _root(
 
 def main() -> None:
     """Entry point of the ``fissura`` script."""
+    keep_freed_memory()
     app()

@@ -2,13 +2,14 @@
 
 Five levels of 3x3 convolutions with 8 to 48 channels, 119,000 parameters, trained on generated scenes by
 ``benchmarks/road_network_train.py``. Its coarsest level sees most of the frame, so that shape, edges that run side by
-side and what lies beyond a crown decide with colour and texture. OpenCV runs it: it takes frames of any shape, starts
-at once, and is at work here anyway.
+side and what lies beyond a crown decide with colour and texture. OpenVINO runs it, in fp32 everywhere, so that
+a road is the same on every machine; compiled once for each size of frame.
 """
 
 from __future__ import annotations
 
-import threading
+from collections import defaultdict
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -18,7 +19,8 @@ import numpy as np
 from fissura.road.appearance import PLANES, Plane
 
 _MULTIPLE = 16
-_LOCAL = threading.local()
+_FREE: defaultdict[tuple[int, ...], list[Any]] = defaultdict(list)
+"""Requests that no thread is using, for each size: a request serves one at a time."""
 
 
 def road_logit(planes: Plane) -> Plane:
@@ -35,14 +37,24 @@ def road_logit(planes: Plane) -> Plane:
     for k in range(PLANES):
         # Mirrored: what lies beyond the frame goes on as it came.
         cv2.copyMakeBorder(planes[k], 0, below, 0, right, cv2.BORDER_REFLECT_101, dst=padded[0, k])
-    network = _network()
-    network.setInput(padded)
-    return np.ascontiguousarray(network.forward()[0, 0, :h, :w], dtype=np.float32)
+    free = _FREE[padded.shape]
+    try:
+        request = free.pop()
+    except IndexError:
+        request = _compiled(padded.shape).create_infer_request()
+    said = request.infer({0: padded}, share_inputs=True, share_outputs=True)[0]
+    logit = np.array(said[0, 0, :h, :w], dtype=np.float32)
+    free.append(request)
+    return logit
 
 
-def _network() -> Any:
-    """One for each thread: OpenCV's networks keep their state between two calls."""
-    if not hasattr(_LOCAL, "network"):
-        data = (files("fissura.road") / "road.onnx").read_bytes()
-        _LOCAL.network = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
-    return _LOCAL.network
+@cache
+def _compiled(shape: tuple[int, ...]) -> Any:
+    import openvino as ov  # a quarter of a second, which callers with a road of their own need not wait
+
+    core = ov.Core()
+    model = core.read_model((files("fissura.road") / "road.onnx").read_bytes())
+    model.reshape(list(shape))
+    # One thread: beside it the other network works, and slices are segmented.
+    hints = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    return core.compile_model(model, "CPU", hints)
