@@ -112,7 +112,7 @@ def test_precision_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     path = tmp_path / "m.onnx"
     card = make_tiny_onnx(path)
     every = frozenset({"fp32", "bf16", "int8"})
-    monkeypatch.setattr(precision_module, "fast_precisions", lambda: every)
+    monkeypatch.setattr(precision_module, "fast_precisions", lambda engine: every)
     assert choose_precision(path, "openvino", None) == (path, "bf16")
     assert choose_precision(path, "onnxruntime", "auto") == (path, "fp32")
     int8 = int8_sibling(path)
@@ -125,8 +125,27 @@ def test_precision_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert choose_precision(int8, "openvino", None) == (int8, "int8")
     with pytest.raises(ModelError, match="is an int8 file"):
         choose_precision(int8, "openvino", "fp32")
-    monkeypatch.setattr(precision_module, "fast_precisions", lambda: frozenset({"fp32"}))
+    monkeypatch.setattr(precision_module, "fast_precisions", lambda engine: frozenset({"fp32"}))
     assert choose_precision(path, "openvino", "auto") == (path, "fp32")
+
+
+@pytest.mark.parametrize(
+    ("flags", "openvino", "onnxruntime"),
+    [
+        ({"sse4_2"}, {"fp32"}, {"fp32"}),
+        ({"sse4_2", "avx2"}, {"fp32", "int8"}, {"fp32"}),
+        ({"avx2", "avx512_vnni"}, {"fp32", "int8"}, {"fp32", "int8"}),
+        ({"avx2", "avx512_vnni", "avx512_bf16"}, {"fp32", "int8", "bf16"}, {"fp32", "int8", "bf16"}),
+    ],
+    ids=str,
+)
+def test_precisions_follow_the_instructions_of_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, flags: set[str], openvino: set[str], onnxruntime: set[str]
+) -> None:
+    monkeypatch.setattr(precision_module, "_cpu_flags", lambda: flags)
+    fresh = precision_module.fast_precisions.__wrapped__
+    assert fresh("openvino") == openvino
+    assert fresh("onnxruntime") == onnxruntime
 
 
 def test_store_lists_finds_and_verifies(tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ from fissura.infer.backend import Precision
 from fissura.infer.onnx_metadata import read_card
 
 _INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm", "asimddp"}
+_OPENVINO_INT8_FLAGS = {"avx2"}
+"""Without instructions for products of bytes OpenVINO still does int8 in two thirds of the time of fp32 (AMD Zen 3:
+docs/LOG.md, 2026-11-29); ONNX Runtime does not for every model."""
 _OPTIONAL: tuple[Precision, ...] = ("bf16", "int8")
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
@@ -44,10 +47,10 @@ def choose_precision(path: Path, engine: str, precision: str | None) -> tuple[Pa
     int8_file = path if card.precision == "int8" else sibling if sibling.is_file() else None
     if precision in (None, "auto"):
         if card.precision == "int8" or (
-            int8_file is not None and "int8" in read_card(int8_file).allowed_precisions and "int8" in fast_precisions()
+            int8_file is not None and "int8" in read_card(int8_file).allowed_precisions and "int8" in fast_precisions(engine)
         ):
             return int8_file or path, "int8"
-        bf16 = engine == "openvino" and "bf16" in card.allowed_precisions and "bf16" in fast_precisions()
+        bf16 = engine == "openvino" and "bf16" in card.allowed_precisions and "bf16" in fast_precisions(engine)
         return path, "bf16" if bf16 else "fp32"
     if precision == "int8":
         if int8_file is None:
@@ -59,8 +62,8 @@ def choose_precision(path: Path, engine: str, precision: str | None) -> tuple[Pa
 
 
 @cache
-def fast_precisions() -> frozenset[Precision]:
-    """Precisions that this CPU has instructions for, fp32 always among them."""
+def fast_precisions(engine: str = "openvino") -> frozenset[Precision]:
+    """Precisions in which an engine is faster than, or as fast as, in fp32 on this CPU; fp32 always among them."""
     found: set[Precision] = {"fp32"}
     flags = _cpu_flags()
     if flags is None:
@@ -69,7 +72,8 @@ def fast_precisions() -> frozenset[Precision]:
         capabilities = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         found |= {name for name in _OPTIONAL if name.upper() in capabilities}
     else:
-        found |= {"int8"} if flags & _INT8_FLAGS else set()
+        good = _INT8_FLAGS | _OPENVINO_INT8_FLAGS if engine == "openvino" else _INT8_FLAGS
+        found |= {"int8"} if flags & good else set()
         found |= {"bf16"} if flags & _BF16_FLAGS else set()
     return frozenset(found)
 
