@@ -46,9 +46,8 @@ def choose_precision(path: Path, engine: str, precision: str | None) -> tuple[Pa
     sibling = int8_sibling(path)
     int8_file = path if card.precision == "int8" else sibling if sibling.is_file() else None
     if precision in (None, "auto"):
-        if card.precision == "int8" or (
-            int8_file is not None and "int8" in read_card(int8_file).allowed_precisions and "int8" in fast_precisions(engine)
-        ):
+        allowed = int8_file is not None and "int8" in read_card(int8_file).allowed_precisions
+        if card.precision == "int8" or (allowed and "int8" in fast_precisions(engine)):
             return int8_file or path, "int8"
         bf16 = engine == "openvino" and "bf16" in card.allowed_precisions and "bf16" in fast_precisions(engine)
         return path, "bf16" if bf16 else "fp32"
