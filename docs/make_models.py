@@ -243,7 +243,10 @@ def main() -> None:
     if larger and fast:
         text = replace_block(text, "larger", larger_text(larger, fast))
     if speed := read("speed_models"):
-        text = replace_block(text, "speed", speed_text(speed))
+        tables = speed_text(speed)
+        if older := read("speed_models_avx2"):
+            tables += "\n\nOn a processor without AVX-512 and without products of bytes:\n\n" + speed_text(older)
+        text = replace_block(text, "speed", tables)
     if equal := read("equal_footing"):
         text = replace_block(text, "peers", equal_text(equal, speed))
     if unseen := read("leave_one_out"):

@@ -33,7 +33,8 @@ from fissura.train.config import TrainConfig, read_config  # noqa: E402
 from fissura.train.loop import read_sets, train  # noqa: E402
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "nano": ("hacnet_v2", {"variant": "unshuffled", "width": 16, "unshuffle": 4}),
+    "nano": ("ladder", {}),
+    "HACNetV2 behind unshuffle(4), width 16": ("hacnet_v2", {"variant": "unshuffled", "width": 16, "unshuffle": 4}),
     "SwiftNet": ("swiftnet", {}),
     "BiSeNetV2": ("bisenet_v2", {}),
     "fast": ("hacnet_v2", {"variant": "unshuffled", "width": 32}),
