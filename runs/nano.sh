@@ -4,5 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fissura train runs/nano_stage1.yaml --out out/nano_stage1
+fissura train runs/nano_stage2.yaml --out out/nano_stage2
 fissura train runs/nano.yaml --out out/nano
 runs/finish.sh nano
