@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,20 @@ def means_text(table: dict[str, Any]) -> str:
             _label(row), f"{row['parameters']:,}", *(f"{mean(clean, f):.3f}" for f in MEANS),
             f"{alarms} of {images} ({alarms / images:.1%})",
         ])  # fmt: skip
-    last = list(table["rows"].values())[-1]
     return (
         "Means over the test folders of deepcrack, cfd, crack500, uavcrack_asphalt and gaps384, threshold 0.5, whole "
         "images; false alarms: crack-free test images with more than 50 crack pixels.\n\n"
         + markdown(["model", "parameters", *MEANS, "false alarms"], rows)
-        + f"\n\nMeasured {origin(last)}; `benchmarks/model_table.py`."
-    )
+        + "\n\n" + _origins(table["rows"].values()) + " `benchmarks/model_table.py`."
+    )  # fmt: skip
+
+
+def _origins(rows: Iterable[dict[str, Any]]) -> str:
+    """Where and when rows were measured, those of one place together."""
+    places: dict[str, list[str]] = {}
+    for row in rows:
+        places.setdefault(origin(row), []).append(f"`{row['model']}`")
+    return "Measured " + "; ".join(f"{', '.join(names)} {place}" for place, names in places.items()) + "."
 
 
 def sets_text(table: dict[str, Any]) -> str:
