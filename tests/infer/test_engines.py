@@ -137,7 +137,7 @@ def test_precision_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ({"avx2", "avx512_vnni"}, {"fp32", "int8"}, {"fp32", "int8"}),
         ({"avx2", "avx512_vnni", "avx512_bf16"}, {"fp32", "int8", "bf16"}, {"fp32", "int8", "bf16"}),
     ],
-    ids=str,
+    ids=["no AVX", "AVX2", "byte products", "byte products and bf16"],
 )
 def test_precisions_follow_the_instructions_of_the_cpu(
     monkeypatch: pytest.MonkeyPatch, flags: set[str], openvino: set[str], onnxruntime: set[str]
