@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that made the shipped model 'nano'. Needs FISSURA_DATA and fissura[dev] on PATH. Its teacher is the shipped
-# 'fast'. An hour and a half on two cores without AVX-512.
+# 'fast'. 100 minutes on two cores without AVX-512, beside other work.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fissura train runs/nano_stage1.yaml --out out/nano_stage1

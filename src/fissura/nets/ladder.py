@@ -1,8 +1,8 @@
-"""Ladder: the smallest network here, made of few, plain convolutions, for boards and processors of little power.
+"""Ladder: the network with the least work here, made of few, plain convolutions, for boards and processors of little power.
 
 Ours. The body of HACNetV2 behind pixel-unshuffle(4), what ``nano`` was before, has 83 convolutions, most of them over
-16 channels, and twelve reductions. Small processors spend more time on beginning and ending such layers than on their
-arithmetic. A ladder has 25, all 3x3 or 1x1, undilated, with ReLU: kernels that every engine has in int8.
+16 channels, and twelve reductions: it did half as many multiplications a second as ``fast`` (docs/LOG.md, 2026-11-29).
+A ladder has 25, all 3x3 or 1x1, undilated, with ReLU: kernels that every engine has in int8.
 
 Topology: two 3x3 of stride 2 (8, then c0 channels); on each rung (1/4, 1/8, 1/16, 1/32 of the side) residual blocks, by
 stride-2 3x3 down to the next; on the way back a 1x1 of the rung below, enlarged twofold by repetition, is added and

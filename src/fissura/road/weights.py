@@ -56,7 +56,7 @@ class Weights:
         Two networks say so, each blind to what the other sees: one knows the stuff of single cells, the other shapes.
         """
         slope, offset = self.settled
-        # Side by side: a core that is free takes a third off the time of a frame.
+        # Side by side, where a core is free.
         with ThreadPoolExecutor(1) as beside:
             shapes = beside.submit(lambda: road_logit(network_planes(colour)))
             said = pavement_logit(colour, self.pavement)
