@@ -1,4 +1,4 @@
-"""Ladder: the network with the least work here, made of few, plain convolutions, for boards and processors of little power.
+"""Ladder: the network with the least work here, made of few, plain convolutions, for boards and small processors.
 
 Ours. The body of HACNetV2 behind pixel-unshuffle(4), what ``nano`` was before, has 83 convolutions, most of them over
 16 channels, and twelve reductions: it did half as many multiplications a second as ``fast`` (docs/LOG.md, 2026-11-29).
