@@ -159,7 +159,7 @@ def _kinship(raw: Floats, pieces: Pieces, colour: Plane) -> Floats:
 def _strangeness(pieces: Pieces, colour: Plane, best: int) -> Floats:
     """How far the surface of each piece is from that of the clearest road: warmth, lightness, fine texture."""
     light = colour[2]
-    fine = cv2.log(cv2.blur(cv2.absdiff(light, cv2.blur(light, (3, 3))), (5, 5)) + np.float32(0.002))
+    fine = np.log(cv2.blur(cv2.absdiff(light, cv2.blur(light, (3, 3))), (5, 5)) + np.float32(0.002))
     planes = np.stack([colour[0] - colour[1], light, fine])[:, ::2, ::2].reshape(3, -1)
     labels = pieces.labels[::2, ::2].reshape(-1)
     tones = []

@@ -30,6 +30,8 @@ _LEAST_CELLS = 200
 _INNER = 6
 _WARM_BINS, _LIGHT_BINS = (-0.6, 0.008, 149), (1.8, 0.04, 99)
 """Start, step and number of bins in which the commonest tone is looked for."""
+_REACH = 12
+"""Cells: a Gaussian of two and a slope of it, one beyond the part."""
 _EDGE = 4
 """The outermost cells of a piece mix with what lies beside it."""
 
@@ -48,6 +50,12 @@ class _Tones:
     surface: tuple[float, float]
     departure: Plane
     """0 at the surface's tone, above 1 another tone."""
+
+    def within(self, window: tuple[slice, slice]) -> _Tones:
+        """The same in a part of the frame."""
+        planes = (self.piece, self.warmth, self.light, self.fine, self.depth, self.lit, self.departure)
+        piece, warmth, light, fine, depth, lit, departure = (plane[window] for plane in planes)
+        return _Tones(piece, warmth, light, fine, depth, self.width, lit, self.surface, departure)
 
 
 class _Around:
@@ -148,10 +156,13 @@ def _measure(piece: BoolMask, colour: Plane) -> _Tones | None:
 
 
 def _is_beside(part: BoolMask, tones: _Tones, around: _Around) -> bool:
+    # All of this looks at the part and a few cells around it, which is seldom much of the frame.
+    window = _window(part)
+    part, tones = part[window], tones.within(window)
     core = part & (tones.depth > _EDGE)
     grown = cv2.dilate(part.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
     seam = grown & ~part & tones.piece & (tones.depth > _EDGE)
-    if core.sum() < 20 or seam.sum() < 12:
+    if np.count_nonzero(core) < 20 or np.count_nonzero(seam) < 12:
         return False
     contrast = float(np.median(tones.departure[core])) - around.departure
     gx = cv2.Sobel(tones.departure, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)[seam]
@@ -171,7 +182,13 @@ def _is_beside(part: BoolMask, tones: _Tones, around: _Around) -> bool:
     painted = rougher > 1.1 and (reach < 0.115 or warmer < 0.05 or rougher > 1.8)
     if outside < 0.33 or sharp < 0.4 or uneven >= 0.6 or painted:
         return False
-    return _runs_along(part, seam, around.field) >= 0.5
+    return _runs_along(part, seam, around.field[window]) >= 0.5
+
+
+def _window(part: BoolMask) -> tuple[slice, slice]:
+    """The rows and columns of a part, and as many around it as anything that is asked of it reaches."""
+    left, top, width, height = cv2.boundingRect(part.view(np.uint8))
+    return slice(max(top - _REACH, 0), top + height + _REACH), slice(max(left - _REACH, 0), left + width + _REACH)
 
 
 def _runs_along(part: BoolMask, seam: BoolMask, field: Plane) -> float:
