@@ -8,13 +8,16 @@ from PIL import Image
 
 from fissura.data.pairs import Pair, spread
 from fissura.errors import DataError, ModelError, SettingsError
+from fissura.infer.store import find_model
 from fissura.nets import load_weights
+from fissura.synth.crops import render_training_crop
 from fissura.train.augment import CropGeometry, cut_crop, photograph
 from fissura.train.config import TrainConfig, read_config
 from fissura.train.dataset import CropDataset, LoadedSet
 from fissura.train.loop import strictest_terms, train
 from fissura.train.losses import LossWeights, crack_loss, dice_loss, quiet_loss, skeleton_recall_loss
 from fissura.train.module import rate_factor
+from fissura.train.teacher import EngineTeacher, Teacher
 
 
 @pytest.fixture
@@ -320,6 +323,29 @@ def test_a_student_learns_from_its_teacher(data_root, tmp_path):
             said = [torch.sigmoid(net(image)[-1]) for net in (student, load_weights(teacher)[0])]
         distances.append(float((said[0] - said[1]).abs().mean()))
     assert distances[1] < 0.5 * distances[0]
+
+
+def test_a_teacher_in_an_engine_says_what_it_says_in_torch():
+    """Within what int8 changes; the engine takes int8 where that is faster."""
+    shipped = find_model("nano")
+    drawn = [render_training_crop(np.random.default_rng(k), 256, crack_probability=1.0) for k in (1, 2)]
+    images = torch.from_numpy(np.stack([image for image, _ in drawn])).permute(0, 3, 1, 2) / 255
+    plain = Teacher(shipped.safetensors).probability(images)
+    quick = EngineTeacher(shipped.onnx, "openvino", tile=256).probability(images)
+    assert quick.shape == plain.shape == (2, 1, 256, 256)
+    assert quick.dtype == plain.dtype == torch.float32
+    assert plain.max() > 0.5  # it does see something
+    assert float((plain - quick).abs().mean()) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [("nano", "takes tiles of 256 and the crops are of 64"), ("away.safetensors", "needs the teacher's graph")],
+)
+def test_a_teacher_that_an_engine_cannot_run_is_an_error(data_root, tmp_path, model, message):
+    config = _config(data_root, distill={"model": model, "engine": "openvino"})
+    with pytest.raises(SettingsError, match=message):
+        train(config, tmp_path / "a", say=lambda _: None, quiet=True)
 
 
 def test_a_teacher_is_not_heard_where_the_masks_know_better(data_root, tmp_path):

@@ -53,8 +53,10 @@ class _Tones:
 
     def within(self, window: tuple[slice, slice]) -> _Tones:
         """The same in a part of the frame."""
-        planes = (self.piece, self.warmth, self.light, self.fine, self.depth, self.lit, self.departure)
-        piece, warmth, light, fine, depth, lit, departure = (plane[window] for plane in planes)
+        warmth, light, fine, depth, departure = (
+            plane[window] for plane in (self.warmth, self.light, self.fine, self.depth, self.departure)
+        )
+        piece, lit = self.piece[window], self.lit[window]
         return _Tones(piece, warmth, light, fine, depth, self.width, lit, self.surface, departure)
 
 

@@ -30,10 +30,10 @@ from fissura.nets.pretrained import load_encoder
 from fissura.nets.widen import widen_state
 from fissura.spec import ModelCard, TrainingSet
 from fissura.train.checkpoints import SafeCheckpointIO, find_checkpoint
-from fissura.train.config import TrainConfig
+from fissura.train.config import DistillConfig, TrainConfig
 from fissura.train.dataset import CropDataset, LoadedSet, read_training_set
 from fissura.train.module import CrackModule
-from fissura.train.teacher import Teacher
+from fissura.train.teacher import EngineTeacher, Teacher
 from fissura.train.together import Crops, share_statistics
 from fissura.train.validate import Validation
 
@@ -73,7 +73,7 @@ def train(
     sets = read_sets(config, say) if sets is None else sets
     card = make_card(config, sets)
     torch.manual_seed(config.seed)
-    teacher = Teacher(_find_init(config.distill.model), compiled=config.compile) if config.distill else None
+    teacher = None if config.distill is None else _find_teacher(config, config.distill)
     if teacher is not None:
         card = _inheriting(card, teacher.card, f"learnt from {teacher.card.name}")
     module = CrackModule(config, card, teacher)
@@ -227,6 +227,14 @@ def _inheriting(card: ModelCard, origin: ModelCard, how: str) -> ModelCard:
     """The card of a network that has something of another one: its terms bind, too, whatever is trained on now."""
     terms = strictest_terms([card.strictest_terms, origin.strictest_terms])
     return card.model_copy(update={"trained_on": f"{card.trained_on}; {how}", "strictest_terms": terms})
+
+
+def _find_teacher(config: TrainConfig, distill: DistillConfig) -> Teacher | EngineTeacher:
+    if distill.engine == "torch":
+        return Teacher(_find_init(distill.model), compiled=config.compile)
+    path = Path(distill.model)
+    graph = path.with_suffix(".onnx") if path.suffix == ".safetensors" else find_model(distill.model).onnx
+    return EngineTeacher(graph, distill.engine, tile=config.tile)
 
 
 def _find_init(init: str) -> Path:

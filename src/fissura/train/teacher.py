@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from fissura.errors import SettingsError
+from fissura.infer.backend import BackendOptions, load_backend
+from fissura.infer.precision import choose_precision
 from fissura.nets import build_model, load_state, normalise, read_weights
 
 
@@ -33,3 +37,38 @@ class Teacher:
         self.net.to(images.device)
         ready = normalise(images, self.card).contiguous(memory_format=torch.channels_last)
         return torch.sigmoid(self._run(ready)[-1].float())
+
+
+class EngineTeacher:
+    """A shipped or exported model in an inference engine, which on a CPU takes a third to a half of the time.
+
+    Args:
+        graph: Its ONNX file; the int8 file beside it is taken where that is faster.
+        engine: As of ``--engine``.
+        tile: Side of the crops.
+    Raises:
+        SettingsError: Its tiles are of another size than the crops, or there is no graph.
+        ModelError: The file is no model of ours.
+    """
+
+    def __init__(self, graph: Path, engine: str, *, tile: int) -> None:
+        if not graph.is_file():
+            raise SettingsError(
+                f"distill: {engine} needs the teacher's graph {graph}; make it with 'fissura export', "
+                "or leave engine out"
+            )
+        path, precision = choose_precision(graph, engine, None)
+        options = BackendOptions(precision, threads=torch.get_num_threads(), in_flight=1)
+        self._backend = load_backend(engine, path, options)
+        self.card = self._backend.card
+        if self.card.tile != tile:
+            raise SettingsError(
+                f"distill: the teacher {self.card.name} takes tiles of {self.card.tile} and the crops are of {tile}; "
+                f"give 'tile: {self.card.tile}', or leave engine out"
+            )
+
+    def probability(self, images: Tensor) -> Tensor:
+        """Probabilities (B, 1, H, W), float32, for images (B, 3, H, W) with values 0 to 1 in steps of a 255th."""
+        tiles = (images * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        said = list(self._backend.predict_tiles(np.ascontiguousarray(tile) for tile in tiles))
+        return torch.from_numpy(np.stack(said)[:, None]).to(images.device)
