@@ -8,6 +8,7 @@ import pytest
 
 from fissura.errors import SettingsError
 from fissura.synth import render_training_crop
+from fissura.synth.crops import draw_distractor
 
 
 def test_same_generator_state_same_crop() -> None:
@@ -67,6 +68,28 @@ def test_wide_cracks_are_wide_rough_and_darker() -> None:
     assert np.median(widths) > 7.0
     assert np.mean(darker) > 0.9
     assert np.median(roundness) > 0.002, "walls like drawn with a pen"
+
+
+def test_what_is_drawn_on_a_photograph_hides_cracks_and_is_none() -> None:
+    """Without a crack before there is none afterwards; where a crack is kept it looks as it did."""
+    rng = np.random.default_rng(5)
+    photograph = rng.integers(120, 160, (96, 96, 3)).astype(np.uint8)
+    crack = np.zeros((96, 96), np.bool_)
+    crack[46:49] = True
+    photograph[crack] = 40
+    changed, kept = [], []
+    for seed in range(60):
+        image, left = draw_distractor(np.random.default_rng(seed), photograph, np.zeros_like(crack))
+        assert image.shape == photograph.shape and image.dtype == np.uint8 and not left.any()
+        again, _ = draw_distractor(np.random.default_rng(seed), photograph, np.zeros_like(crack))
+        assert np.array_equal(image, again)
+        changed.append(np.abs(image.astype(int) - photograph).max())
+        image, left = draw_distractor(np.random.default_rng(seed), photograph, crack)
+        assert not (left & ~crack).any()
+        assert np.abs(image[left].astype(int) - photograph[left]).max(initial=0) < 0.15 * 255 + 1
+        kept.append(left.sum() / crack.sum())
+    assert np.mean(np.array(changed) > 20) > 0.8  # something is seen
+    assert np.mean(kept) > 0.7 and min(kept) < 1  # and hides a little now and then
 
 
 def test_wrong_arguments_are_named() -> None:

@@ -306,6 +306,21 @@ def test_freezing_what_is_not_there_is_an_error(data_root, tmp_path):
         train(_config(data_root, freeze=["tail"]), tmp_path / "a", say=lambda _: None, quiet=True)
 
 
+def test_distractors_are_drawn_on_a_share_of_the_photographs(data_root):
+    """There a teacher is not heard; all other samples are what they are without them."""
+    config = _config(data_root, synthetic=0.2, steps=60)
+    sets = [LoadedSet(config.train[0], [np.full((90, 90, 3), 170, np.uint8)], [np.zeros((90, 90), np.bool_)])]
+    with_some = CropDataset(sets, config.model_copy(update={"distractors": 0.5}))
+    drawn = [with_some[k] for k in range(len(with_some))]
+    share = np.mean([float(sample["taught"]) == 0.0 for sample in drawn])
+    assert 0.25 < share < 0.55  # half of the four fifths that are photographs
+    smooth = [float(sample["image"].float().std(dim=(1, 2)).mean()) for sample in drawn if not sample["taught"].any()]
+    plain = [CropDataset(sets, config)[k] for k in range(len(with_some))]
+    assert all(bool(sample["taught"].all()) for sample in plain)
+    bare = [float(s["image"].float().std(dim=(1, 2)).mean()) for s in plain if not s["truth"].any()]
+    assert np.median(smooth) > 2 * np.median(bare)
+
+
 def test_a_student_learns_from_its_teacher(data_root, tmp_path):
     """Without any weight on the masks, the student comes closer to the teacher."""
     teacher = train(_config(data_root, steps=30, learning_rate=0.01), tmp_path / "a", say=lambda _: None, quiet=True)

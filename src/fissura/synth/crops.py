@@ -68,6 +68,36 @@ def render_training_crop(
     return _expose(rng, image), mask
 
 
+_ON_PHOTOGRAPHS = {
+    "joint": 3.0, "panel_gap": 3.0, "masonry": 1.5, "rubble": 1.0, "formwork": 1.5, "cable": 1.0, "grooves": 0.5,
+}  # fmt: skip
+_BESIDE_CRACKS = ("joint", "panel_gap", "formwork", "cable")
+"""Those of them that leave most of a picture as it is."""
+
+
+def draw_distractor(rng: np.random.Generator, image: RgbImage, mask: BoolMask) -> tuple[RgbImage, BoolMask]:
+    """A photograph with a joint, bricks, a cable or the like drawn on it.
+
+    Args:
+        rng: Source of all randomness.
+        image: Shape (S, S, 3), uint8 RGB.
+        mask: Its cracks, shape (S, S).
+    Returns:
+        Image and mask; a crack ends where it can no longer be seen.
+    """
+    names = [name for name in _ON_PHOTOGRAPHS if not mask.any() or name in _BESIDE_CRACKS]
+    weights = np.array([_ON_PHOTOGRAPHS[name] for name in names])
+    name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    before = image.astype(np.float32) / np.float32(255.0)
+    drawn = before.copy()
+    HARD_NEGATIVES[name][0](rng, drawn, float(np.exp(rng.uniform(np.log(0.08), np.log(1.2)))))
+    # Photographs are soft: what is drawn shall not be sharper.
+    share = cv2.GaussianBlur(drawn / np.maximum(before, 1 / 255), (0, 0), rng.uniform(0.4, 1.3))
+    drawn = np.clip(before * share, 0, 1)
+    left = mask & (np.abs(drawn - before).max(axis=2) < 0.15)
+    return (drawn * 255.0 + 0.5).astype(np.uint8), left
+
+
 def _draw_cracks(rng: np.random.Generator, image: FloatImage) -> BoolMask:
     """Darken the image along random cracks and return their mask."""
     hw = (image.shape[0], image.shape[1])

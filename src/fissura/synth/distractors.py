@@ -6,11 +6,13 @@ millimetres through ``px_per_mm``. None of them ever enters a crack mask.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from fissura.synth.textures import FloatImage, cell_noise, octave_noise
 
@@ -143,6 +145,55 @@ def formwork(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> N
     if rng.random() < 0.4:
         for _ in range(int(rng.integers(1, 4))):
             _dot(image, rng.uniform(0, hw[0]), rng.uniform(0, hw[1]), max(12 * px_per_mm, 1.5), rng.uniform(0.3, 0.8))
+
+
+def panel_gap(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Gaps between panels, posts and planks: straight, dark within, one flank in the shade or in the light."""
+    hw = (image.shape[0], image.shape[1])
+    angle = _angle(rng)
+    gap = max(rng.uniform(2, 25) * px_per_mm, rng.uniform(0.8, 2.0))
+    rows = np.arange(hw[0], dtype=np.float32)[:, None] - hw[0] / 2
+    columns = np.arange(hw[1], dtype=np.float32)[None, :] - hw[1] / 2
+    spacing = math.exp(rng.uniform(math.log(18.0), math.log(300.0)))
+    first, count = rng.uniform(-0.5, 0.5) * min(hw), int(rng.choice([1, 1, 2, 3, 9]))
+    depth, soft = rng.uniform(0.3, 0.97), rng.uniform(0.4, 1.8)
+    reach, shade = math.exp(rng.uniform(math.log(3.0), math.log(50.0))), rng.uniform(-0.25, 0.5)
+    shaded = rng.random() < 0.6
+    for k in range(count):
+        # Lines of one wall run together where the camera looks along it.
+        lean = angle + 0.02 * k * rng.normal()
+        across = np.float32(math.cos(lean)) * rows - np.float32(math.sin(lean)) * columns - (first + k * spacing)
+        if shaded:
+            flank = np.exp(-np.abs(across) / np.float32(reach)) * (across > 0)
+            image *= (1.0 - np.float32(shade) * flank)[..., None]
+        cover = np.clip((gap / 2 - np.abs(across)) / soft + 0.5, 0, 1).astype(np.float32)
+        if rng.random() < 0.4:
+            cover = _ragged(rng, cover, rng.uniform(8, 80))
+        _darken(image, cover, depth)
+
+
+def rubble(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Natural stones with deep joints: no courses, no even width, dark where nothing fills them."""
+    h, w = image.shape[:2]
+    stone = max(rng.choice([80.0, 150.0, 250.0, 400.0]) * px_per_mm, 14.0)
+    flat = rng.choice([1.0, 2.0, 3.5])  # how much longer than high
+    cell = np.array([stone, stone * flat])
+    counts = (np.ceil(np.array([h, w]) / cell) + 3).astype(int)
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in counts), indexing="ij"), -1).reshape(-1, 2).astype(np.float64)
+    grid[:, 1] += 0.5 * (grid[:, 0] % 2)  # bonded
+    seeds = grid + rng.uniform(-0.35, 0.35, grid.shape) - 1.0 - rng.uniform(0, 1, 2)
+    cells = np.stack(np.meshgrid(np.arange(h), np.arange(w), indexing="ij"), -1).reshape(-1, 2) / cell
+    wander = 0.12 * cell_noise(rng, (h, w), (stone / 3, stone / 3)).reshape(-1, 1)
+    near, which = cKDTree(seeds).query(cells + wander, k=2)
+    to_edge = ((near[:, 1] - near[:, 0]) * stone / 2).reshape(h, w).astype(np.float32)
+    joint_px = max(rng.uniform(4, 40) * px_per_mm, rng.uniform(1.0, 2.5))
+    joint_px = joint_px * np.clip(1 + 0.4 * cell_noise(rng, (h, w), (stone, stone)), 0.3, 2.0)
+    cover = np.clip((joint_px / 2 - to_edge) / rng.uniform(0.6, 3.0) + 0.5, 0, 1).astype(np.float32)
+    tones = rng.normal(0, rng.uniform(0.02, 0.2), len(seeds)).astype(np.float32)
+    image *= np.clip(1.0 + tones[which[:, 0]].reshape(h, w), 0.3, 1.8)[..., None]
+    # Stones are round: darker towards their edges.
+    image *= (1.0 - np.float32(rng.uniform(0.0, 0.4)) * np.exp(-to_edge / np.float32(stone / 8)))[..., None]
+    _darken(image, cover, rng.uniform(0.3, 0.97))
 
 
 def _dot(image: FloatImage, row: float, column: float, radius_px: float, depth: float) -> None:
@@ -304,6 +355,8 @@ HARD_NEGATIVES: dict[str, tuple[Distractor, float]] = {
     "joint": (joint, 3.0),
     "masonry": (masonry, 2.0),
     "formwork": (formwork, 2.5),
+    "panel_gap": (panel_gap, 3.0),
+    "rubble": (rubble, 1.0),
     "marking": (marking, 1.0),
     "stain": (stain, 2.0),
     "shadow": (shadow, 2.0),

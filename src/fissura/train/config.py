@@ -165,6 +165,10 @@ class TrainConfig(BaseModel):
     synthetic_wide: float = Field(default=0.0, ge=0, le=1)
     """Share of generated cracks that are wide, with rough walls, as seen from nearby."""
 
+    distractors: float = Field(default=0.0, ge=0, le=1)
+    """Share of the crops of photographs on which a joint, a gap, bricks or the like are drawn
+    (`fissura.synth.crops.draw_distractor`); a teacher is not heard there."""
+
     tile: int = Field(default=256, ge=32, multiple_of=32)
     overlap: int = Field(default=64, ge=0)
     batch: int = Field(default=8, ge=1)

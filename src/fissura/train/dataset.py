@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from fissura.data.pairs import Pair, find_pairs, read_mask, spread
 from fissura.errors import DataError
-from fissura.synth.crops import render_training_crop
+from fissura.synth.crops import draw_distractor, render_training_crop
 from fissura.train.augment import CropGeometry, cut_crop, photograph
 from fissura.train.config import SetConfig, TrainConfig
 from fissura.types import BoolMask, RgbImage
@@ -110,6 +110,9 @@ class CropDataset(Dataset[dict[str, Tensor]]):
             geometry = CropGeometry(scale=chosen.config.scale)
             taught = chosen.config.distilled
             image, truth = cut_crop(rng, chosen.images[k], chosen.masks[k], tile, geometry)
+            if self.config.distractors and rng.random() < self.config.distractors:
+                image, truth = draw_distractor(rng, image, truth)
+                taught = False  # these are what a teacher may take for cracks
         image = photograph(rng, image)
         tube = cv2.dilate(skeletonize(truth).astype(np.uint8), np.ones((3, 3), np.uint8))
         return {
