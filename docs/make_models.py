@@ -66,15 +66,16 @@ def means_text(table: dict[str, Any]) -> str:
         "Means over the test folders of deepcrack, cfd, crack500, uavcrack_asphalt and gaps384, threshold 0.5, whole "
         "images; false alarms: crack-free test images with more than 50 crack pixels.\n\n"
         + markdown(["model", "parameters", *MEANS, "false alarms"], rows)
-        + "\n\n" + _origins(table["rows"].values()) + " `benchmarks/model_table.py`."
+        + "\n\n" + _origins((f"`{row['model']}`", row) for row in table["rows"].values())
+        + " `benchmarks/model_table.py`."
     )  # fmt: skip
 
 
-def _origins(rows: Iterable[dict[str, Any]]) -> str:
-    """Where and when rows were measured, those of one place together."""
+def _origins(rows: Iterable[tuple[str, dict[str, Any]]]) -> str:
+    """Where and when rows, each with its name, were measured, those of one place together."""
     places: dict[str, list[str]] = {}
-    for row in rows:
-        places.setdefault(origin(row), []).append(f"`{row['model']}`")
+    for name, row in rows:
+        places.setdefault(origin(row), []).append(name)
     return "Measured " + "; ".join(f"{', '.join(names)} {place}" for place, names in places.items()) + "."
 
 
@@ -175,7 +176,8 @@ def speed_text(result: dict[str, Any]) -> str:
 def equal_text(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
     """Our networks and the peers, trained alike, on every test folder."""
     rows, sets = [], []
-    for name, row in result["rows"].items():
+    by_work = sorted(result["rows"].items(), key=lambda item: float(item[1]["GMAC"]))
+    for name, row in by_work:
         clean, others, empty = (cells_of(row, "clean", part) for part in (PUBLIC, OTHERS, NEGATIVES))
         if clean is None or others is None or empty is None:
             continue
@@ -192,7 +194,6 @@ def equal_text(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
     budget = result["budget"]
     done = {row[0].removeprefix("network of ").strip("`") for row in rows}
     missing = [name for name in NETWORKS if name not in done]
-    last = list(result["rows"].values())[-1]
     return (
         f"The same recipe and crops for all, from fresh weights: {budget['steps']} steps of {budget['crops_a_step']} "
         f"crops of {budget['tile']}², seed {budget['seed']}. **All rows are undertrained**: they say which network "
@@ -202,7 +203,9 @@ def equal_text(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
         + "\n\nF1 / F1@2px on each test folder:\n\n"
         + markdown(["network", *PUBLIC, *OTHERS], sets)
         + (f"\n\nNot measured yet: {', '.join(missing)}." if missing else "")
-        + f"\n\nMeasured {origin(last)}; `runs/equal_footing.py`. *ms*: fastest of fp32 and bf16, table above. The "
+        + "\n\n"
+        + _origins((f"`{name}`", row) for name, row in by_work)
+        + " `runs/equal_footing.py`. *ms*: fastest of fp32 and bf16, table above. The "
         "same networks behind enhancers, with intervals: `docs/COMPARING.md`."
     )
 
