@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fissura.errors import SettingsError
 from fissura.synth.cracks import CrackVector, grow_crack, grow_network
-from fissura.synth.distractors import HARD_NEGATIVES
+from fissura.synth.distractors import HARD_NEGATIVES, ON_PHOTOGRAPHS
 from fissura.synth.textures import FloatImage, asphalt, cell_noise, concrete, plain
 from fissura.types import BoolMask, RgbImage
 
@@ -68,11 +68,8 @@ def render_training_crop(
     return _expose(rng, image), mask
 
 
-_ON_PHOTOGRAPHS = {
-    "joint": 3.0, "panel_gap": 3.0, "masonry": 1.5, "rubble": 1.0, "formwork": 1.5, "cable": 1.0, "grooves": 0.5,
-}  # fmt: skip
 _BESIDE_CRACKS = ("joint", "panel_gap", "formwork", "cable")
-"""Those of them that leave most of a picture as it is."""
+"""Of what is drawn on photographs, that which leaves most of a picture as it is."""
 
 
 def draw_distractor(rng: np.random.Generator, image: RgbImage, mask: BoolMask) -> tuple[RgbImage, BoolMask]:
@@ -85,12 +82,12 @@ def draw_distractor(rng: np.random.Generator, image: RgbImage, mask: BoolMask) -
     Returns:
         Image and mask; a crack ends where it can no longer be seen.
     """
-    names = [name for name in _ON_PHOTOGRAPHS if not mask.any() or name in _BESIDE_CRACKS]
-    weights = np.array([_ON_PHOTOGRAPHS[name] for name in names])
+    names = [name for name in ON_PHOTOGRAPHS if not mask.any() or name in _BESIDE_CRACKS]
+    weights = np.array([ON_PHOTOGRAPHS[name][1] for name in names])
     name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
     before = image.astype(np.float32) / np.float32(255.0)
     drawn = before.copy()
-    HARD_NEGATIVES[name][0](rng, drawn, float(np.exp(rng.uniform(np.log(0.08), np.log(1.2)))))
+    ON_PHOTOGRAPHS[name][0](rng, drawn, float(np.exp(rng.uniform(np.log(0.08), np.log(1.2)))))
     # Photographs are soft: what is drawn shall not be sharper.
     share = cv2.GaussianBlur(drawn / np.maximum(before, 1 / 255), (0, 0), rng.uniform(0.4, 1.3))
     drawn = np.clip(before * share, 0, 1)

@@ -355,8 +355,6 @@ HARD_NEGATIVES: dict[str, tuple[Distractor, float]] = {
     "joint": (joint, 3.0),
     "masonry": (masonry, 2.0),
     "formwork": (formwork, 2.5),
-    "panel_gap": (panel_gap, 3.0),
-    "rubble": (rubble, 1.0),
     "marking": (marking, 1.0),
     "stain": (stain, 2.0),
     "shadow": (shadow, 2.0),
@@ -366,4 +364,16 @@ HARD_NEGATIVES: dict[str, tuple[Distractor, float]] = {
     "scratches": (scratches, 1.2),
     "debris": (debris, 0.8),
 }
-"""Name to function and relative frequency in training crops."""
+"""Name to function and relative frequency in training crops. Another entry would change every generated crop, and with
+them what the recipes in ``runs/`` train on."""
+
+ON_PHOTOGRAPHS: dict[str, tuple[Distractor, float]] = {
+    "joint": (joint, 3.0),
+    "panel_gap": (panel_gap, 3.0),
+    "masonry": (masonry, 1.5),
+    "rubble": (rubble, 1.0),
+    "formwork": (formwork, 1.5),
+    "cable": (cable, 1.0),
+    "grooves": (grooves, 0.5),
+}
+"""The same of what is drawn on photographs."""

@@ -12,7 +12,7 @@ import numpy as np
 from fissura.errors import SettingsError
 from fissura.synth.camera import NadirCamera
 from fissura.synth.cracks import CrackVector, coverage_map, crack_mask, grow_crack, grow_network
-from fissura.synth.distractors import HARD_NEGATIVES, Distractor, tar_seal
+from fissura.synth.distractors import HARD_NEGATIVES, ON_PHOTOGRAPHS, Distractor, tar_seal
 from fissura.synth.textures import FloatImage, asphalt, cell_noise, concrete
 from fissura.types import BoolMask, Probability, RgbImage
 
@@ -23,7 +23,9 @@ _USUAL: dict[str, tuple[str, ...]] = {
     "asphalt": ("stain", "marking", "scratches", "shadow"),
     "concrete": ("formwork", "joint", "stain", "shadow"),
 }
-DISTRACTORS: dict[str, Distractor] = {name: entry[0] for name, entry in HARD_NEGATIVES.items()} | {"tar_seal": tar_seal}
+DISTRACTORS: dict[str, Distractor] = {name: entry[0] for name, entry in (HARD_NEGATIVES | ON_PHOTOGRAPHS).items()} | {
+    "tar_seal": tar_seal
+}
 """What can be put on a surface, by name."""
 
 
