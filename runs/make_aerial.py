@@ -21,14 +21,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import shapely
-from skimage.morphology import skeletonize
 from tqdm import tqdm
 
 from fissura import Segmenter, load_segmenter
 from fissura.imaging.write import write_bytes, write_mask
+from fissura.metrics.counts import count_centrelines
 from fissura.synth.aerial import AerialCamera, AerialView, AerialWorld, WorldOptions, make_world, render_view
 from fissura.synth.aerial.grid import Points
-from fissura.synth.aerial.model import Vehicle
+from fissura.synth.aerial.vehicles import vehicle_parts
 from fissura.synth.aerial.view import draw_camera
 from fissura.synth.cracks import coverage_map
 from fissura.types import BoolMask, RgbImage
@@ -89,7 +89,14 @@ def draw_at_line(number: int, folder: str = "aerial_lines") -> AerialView | None
     places = _hard_places(world, rng, str(rng.choice(names, p=shares)))
     if places is None:
         return None
-    gsd_m = float(np.exp(rng.uniform(np.log(0.003), np.log(0.012))))
+    return _seen_over(world, rng, places, number, first, 0.012)
+
+
+def _seen_over(
+    world: AerialWorld, rng: np.random.Generator, places: Points, number: int, first: int, coarsest_m: float
+) -> AerialView:
+    """View ``number`` of a set whose worlds start at `first`, over one of some places, from 3 mm a pixel upwards."""
+    gsd_m = float(np.exp(rng.uniform(np.log(0.003), np.log(coarsest_m))))
     x, y = places[int(rng.integers(len(places)))] + rng.uniform(-0.25, 0.25, 2) * SIZE * gsd_m
     focal = 3000.0
     camera = draw_camera(
@@ -111,42 +118,23 @@ def draw_over(number: int) -> AerialView:
     )  # fmt: skip
     world = make_world(seed, options)
     rng = np.random.default_rng([FIRST_SEED + FIRST_MISTAKEN * PER_WORLD + number, 78])
-    gsd_m = float(np.exp(rng.uniform(np.log(0.003), np.log(0.009))))
     along = [c.points_en for c in world.cracks if c.kind == "longitudinal"]
     other = [c.points_en for c in world.cracks if c.kind != "longitudinal"]
-    vehicles = [_corners(vehicle) for vehicle in world.vehicles]
+    vehicles = [part.corners_en for vehicle in world.vehicles for part in vehicle_parts(vehicle, world.sun)]
     seams = [np.asarray(s.exterior.coords) for detail in world.details for s, _ in detail.seams if not s.is_empty]
     kinds = [(lines, share) for lines, share in ((along, 0.5), (other, 0.15), (vehicles, 0.2), (seams, 0.15)) if lines]
     if not kinds:
         kinds = [([np.array(world.extent_m)[None] / 2], 1.0)]
     shares = np.array([share for _, share in kinds])
-    points = np.concatenate(kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))][0])
-    x, y = points[int(rng.integers(len(points)))] + rng.uniform(-0.3, 0.3, 2) * SIZE * gsd_m
-    focal = 3000.0
-    camera = draw_camera(
-        world, FIRST_SEED + number, height_m=gsd_m * focal, focal_px=focal, image_hw=(SIZE, SIZE), x_m=float(x),
-        y_m=float(y), blur_px=float(rng.uniform(0.4, 1.0)), noise=float(rng.uniform(0.002, 0.015)), vignetting=0.0,
-        exposure=float(np.exp(rng.normal(0.0, 0.25))),
-    )  # fmt: skip
-    return render_view(world, camera, seed=FIRST_SEED + FIRST_MISTAKEN * PER_WORLD + number)
-
-
-def _corners(vehicle: Vehicle) -> Points:
-    """Corners of a vehicle, shape (4, 2)."""
-    turn = np.radians(vehicle.heading_deg)
-    along, aside = np.array([np.sin(turn), np.cos(turn)]), np.array([np.cos(turn), -np.sin(turn)])
-    half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array(vehicle.size_m) / 2
-    return np.asarray(np.array(vehicle.centre_en) + half @ np.stack([along, aside]), np.float64)
+    places = np.concatenate(kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))][0])
+    return _seen_over(world, rng, places, number, FIRST_MISTAKEN, 0.009)
 
 
 def is_mistaken(segmenter: Segmenter, rgb: RgbImage, truth: BoolMask) -> bool:
     """Whether a model misses or invents a good piece of a crack."""
-    found = segmenter.probability(rgb) > 0.5
-    line, drawn = skeletonize(truth), skeletonize(found)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
-    missed = np.count_nonzero(line & (cv2.dilate(found.astype(np.uint8), kernel) == 0))
-    wrong = np.count_nonzero(drawn & (cv2.dilate(truth.astype(np.uint8), kernel) == 0))
-    return bool((missed >= MISSED_PX and missed >= MISSED_SHARE * np.count_nonzero(line)) or wrong >= WRONG_PX)
+    _, lines = count_centrelines(segmenter.probability(rgb) > 0.5, truth)
+    missed, wrong = lines.truth - lines.truth_hit, lines.predicted - lines.predicted_hit
+    return (missed >= MISSED_PX and missed >= MISSED_SHARE * lines.truth) or wrong >= WRONG_PX
 
 
 def _hard_places(world: AerialWorld, rng: np.random.Generator, kind: str) -> Points | None:

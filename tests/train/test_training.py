@@ -307,7 +307,7 @@ def test_freezing_what_is_not_there_is_an_error(data_root, tmp_path):
 
 
 def test_distractors_are_drawn_on_a_share_of_the_photographs(data_root):
-    """There a teacher is not heard; all other samples are what they are without them."""
+    """There a teacher is not heard."""
     config = _config(data_root, synthetic=0.2, steps=60)
     sets = [LoadedSet(config.train[0], [np.full((90, 90, 3), 170, np.uint8)], [np.zeros((90, 90), np.bool_)])]
     with_some = CropDataset(sets, config.model_copy(update={"distractors": 0.5}))
