@@ -11,13 +11,13 @@ from fissura.measure.graph import trace_cracks
 from fissura.measure.model import Branch, BranchWidths, CrackGraph
 from fissura.measure.widths import WidthReport
 from fissura.spec import ConfidenceCurve
+from fissura.survey.beside import without_unlike
 from fissura.survey.finds import (
     LEAST_CONFIDENCE,
     confidence_limit,
     describe_doubtful,
     tell_cracks,
     without_doubtful,
-    without_pale,
     without_wide,
 )
 
@@ -146,6 +146,16 @@ def test_what_closed_a_gap_to_something_left_out_goes_with_it():
     assert not left.branches[0].bridged and not out.closed
 
 
+def band(grey, width_px):
+    """A straight find in the middle of rows 90 to 110 of a picture, its widths, and the reading of the picture."""
+    rgb = np.dstack([np.clip(grey, 0, 255).astype(np.uint8)] * 3)
+    points = np.column_stack([np.full(201, 99.5), np.arange(50.0, 251.0)])
+    branch = Branch(points, np.full(201, width_px), np.ones(201), (0, 1), 0)
+    graph = CrackGraph(points[[0, -1]], (branch,), (200, 300))
+    widths = WidthReport((BranchWidths(*np.full((2, 201), width_px), *np.ones((2, 201), bool)),), 1.0, 0.8)
+    return graph, widths, lambda rows, columns: rgb[rows, columns]
+
+
 @pytest.mark.parametrize(("shade", "width_px", "per_px", "kept"), [
     (60.0, 10.0, 5.0, 1),  # a wide crack
     (15.0, 10.0, 5.0, 0),  # a soft shadow
@@ -157,16 +167,49 @@ def test_what_is_wide_is_dark(shade, width_px, per_px, kept):
     grey = np.random.default_rng(2).normal(130.0, 5.0, (200, 300))
     grey[100 - int(width_px / 2) : 100 + int(width_px / 2)] -= shade
     grey[130:, :] = 0  # not seen; the other side counts
-    rgb = np.dstack([np.clip(grey, 0, 255).astype(np.uint8)] * 3)
-    points = np.column_stack([np.full(201, 99.5), np.arange(50.0, 251.0)])
-    branch = Branch(points, np.full(201, width_px), np.ones(201), (0, 1), 0)
-    graph = CrackGraph(points[[0, -1]], (branch,), (200, 300))
-    widths = WidthReport((BranchWidths(*np.full((2, 201), width_px), *np.ones((2, 201), bool)),), 1.0, 0.8)
-    read = lambda rows, columns: rgb[rows, columns]  # noqa: E731
-    left, measured, lost = without_pale(graph, widths, read, GroundScale.uniform(per_px))
+    graph, widths, read = band(grey, width_px)
+    left, measured, pale, outlines = without_unlike(graph, widths, read, GroundScale.uniform(per_px))
     assert len(left.branches) == len(measured.branches) == kept
-    assert sum(lost) == pytest.approx(0.0 if kept else 1.0)
-    assert without_pale(graph, widths, read, None)[0] is graph
+    assert sum(pale) == pytest.approx(0.0 if kept else 1.0) and outlines == ()
+    assert without_unlike(graph, widths, read, None)[0] is graph
+
+
+@pytest.mark.parametrize(("beside", "width_px", "per_px", "kept"), [
+    (130.0, 10.0, 5.0, 1),
+    (105.0, 10.0, 5.0, 1),  # a little darker: another lane
+    (70.0, 10.0, 5.0, 0),  # a dark vehicle with the gap under it
+    (220.0, 10.0, 5.0, 0),  # a bright one
+    (220.0, 10.0, 2.0, 1),  # so narrow that it may run along a painted line
+    (0.0, 10.0, 5.0, 1),  # not seen
+])  # fmt: skip
+def test_what_is_wide_has_the_same_ground_on_both_sides(beside, width_px, per_px, kept):
+    grey = np.random.default_rng(3).normal(130.0, 5.0, (200, 300))
+    grey[100:] += beside - 130.0
+    if beside == 0.0:
+        grey[100:] = 0.0
+    grey[95:105] = 40.0
+    graph, widths, read = band(grey, width_px)
+    left, measured, pale, outlines = without_unlike(graph, widths, read, GroundScale.uniform(per_px))
+    assert len(left.branches) == len(measured.branches) == kept
+    assert sum(outlines) == pytest.approx(0.0 if kept else 200 * per_px / 1000.0) and pale == ()
+
+
+def test_a_branch_of_a_net_has_the_next_crack_beside_it():
+    grey = np.full((200, 300), 130.0)
+    grey[95:105] = 40.0
+    grey[105:, :150] = 70.0
+    graph, widths, read = band(grey, 10.0)
+    (branch,) = graph.branches
+    half = [slice(0, 101), slice(100, 201)]
+    graph = replace(graph, branches=tuple(
+        replace(branch, points_rc=branch.points_rc[s], mask_width_px=np.full(101, 10.0), probability=np.ones(101))
+        for s in (half[0], half[1], half[1])
+    ))  # fmt: skip
+    widths = replace(widths, branches=tuple(
+        BranchWidths(*np.full((2, 101), 10.0), *np.ones((2, 101), bool)) for _ in range(3)
+    ))  # fmt: skip
+    left, _, _, outlines = without_unlike(graph, widths, read, GroundScale.uniform(5.0))
+    assert left is graph and outlines == ()
 
 
 def test_masks_that_someone_drew_are_measured_as_they_are():

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fissura.geo.scale import GroundScale
-from fissura.measure.darkness import darkness_along
 from fissura.measure.measuring import branch_confidence, width_per_px
 from fissura.measure.model import CrackGraph
 from fissura.measure.valleys import close_valleys
 from fissura.measure.widths import WidthReport
 from fissura.measure.windows import ReadRgb, measure_widths_by_windows
 from fissura.spec import ConfidenceCurve
+from fissura.survey.beside import describe_outlines, describe_pale, without_unlike
 from fissura.survey.borders import KnownAt, describe_borders, without_borders
 from fissura.survey.joints import describe_joints, without_joints
 from fissura.survey.keeping import keep, length_m
@@ -22,9 +22,6 @@ from fissura.survey.keeping import keep, length_m
 WIDEST_CRACK_MM = 150.0
 """What is wider on the whole is a shadow, a patch or a hole, whatever the network says: ASTM D6433 calls 75 mm high."""
 WIDEST_PLAIN_MM, _PROFILE_PX = 60.0, 10.0
-PALE_MM, PALE_PX, LEAST_DARKNESS = 25.0, 5.0, 0.2
-"""A crack so wide, where it is seen so large, lets no light out: of drawn ones half and more is missing, of soft
-shadows and of bands between a painted line and the verge, which networks take for cracks, a fifth (docs/LOG.md)."""
 LEAST_CONFIDENCE, CLOSE_GSD_MM = 0.35, 10.0
 """Finds that are less sure are left out where a pixel is at most so large on the ground. Confidences are fitted on
 photographs from nearby; on real frames of 17 mm a pixel a fifth of the cracks is below that limit (docs/LOG.md)."""
@@ -38,7 +35,8 @@ class LeftOut:
         wide: Too wide for a crack, see `without_wide`.
         doubtful: Less sure than ``least_confidence``, see `without_doubtful`.
         least_confidence: 0 to 1.
-        pale: Too bright for their width, see `without_pale`.
+        pale: Too bright for their width, see `without_unlike`.
+        outlines: Between two surfaces, likewise.
         joints: Straight bands and rings, see `without_joints`.
         borders: Along the border of the road, see `without_borders`.
         closed: Gaps that were closed, see `close_valleys`; they are reported.
@@ -48,6 +46,7 @@ class LeftOut:
     doubtful: tuple[float, ...] = ()
     least_confidence: float = 0.0
     pale: tuple[float, ...] = ()
+    outlines: tuple[float, ...] = ()
     joints: tuple[float, ...] = ()
     borders: tuple[float, ...] = ()
     closed: tuple[float, ...] = ()
@@ -56,8 +55,8 @@ class LeftOut:
     def notes(self) -> tuple[str, ...]:
         """For the user."""
         return (
-            *_describe_closed(self.closed), *describe_wide(self.wide), *_describe_pale(self.pale),
-            *describe_joints(self.joints), *describe_borders(self.borders),
+            *_describe_closed(self.closed), *describe_wide(self.wide), *describe_pale(self.pale),
+            *describe_outlines(self.outlines), *describe_joints(self.joints), *describe_borders(self.borders),
             *describe_doubtful(self.doubtful, self.least_confidence),
         )  # fmt: skip
 
@@ -88,17 +87,18 @@ def tell_cracks(
     widths = measure_widths_by_windows(replace(graph, branches=seen), read_rgb)
     graph, widths, wide = without_wide(graph, widths, scale)
     pale: tuple[float, ...] = ()
+    outlines: tuple[float, ...] = ()
     joints: tuple[float, ...] = ()
     borders: tuple[float, ...] = ()
     if curve is not None:
-        graph, widths, pale = without_pale(graph, widths, read_rgb, scale)
+        graph, widths, pale, outlines = without_unlike(graph, widths, read_rgb, scale)
         graph, widths, joints = without_joints(graph, widths, scale, curve)
         if known_at is not None:
             graph, widths, borders = without_borders(graph, widths, known_at, curve, scale)
         graph, widths = _without_loose(graph, widths)
     left = {id(branch) for branch in graph.branches}
     closed = tuple(length_m(b.points_rc, scale) for b in closures if id(b) in left)
-    return graph, widths, LeftOut(wide, doubtful, least_confidence, pale, joints, borders, closed)
+    return graph, widths, LeftOut(wide, doubtful, least_confidence, pale, outlines, joints, borders, closed)
 
 
 def _without_loose(graph: CrackGraph, widths: WidthReport) -> tuple[CrackGraph, WidthReport]:
@@ -194,45 +194,6 @@ def _describe_closed(lengths_m: Sequence[float]) -> tuple[str, ...]:
     return (
         f"{len(lengths_m)} gaps{length} in cracks were closed where the picture shows a dark line from one end to the "
         "other; their rows have a bridged_share of 1",
-    )
-
-
-def without_pale(
-    graph: CrackGraph, widths: WidthReport, read_rgb: ReadRgb, scale: GroundScale | None
-) -> tuple[CrackGraph, WidthReport, tuple[float, ...]]:
-    """Leave out branches that are too bright for their width, see `LEAST_DARKNESS`.
-
-    Args:
-        graph: Centrelines.
-        widths: Of its branches.
-        read_rgb: Reads a window of the picture they were found in.
-        scale: Without one nothing is left out.
-    Returns:
-        What is left, and the length in metres of each branch that was left out.
-    """
-    if scale is None:
-        return graph, widths, ()
-    kept, lost = [], []
-    for k, (branch, measured) in enumerate(zip(graph.branches, widths.branches, strict=True)):
-        width_mm = float((measured.width_px * width_per_px(branch.points_rc, scale)).mean())
-        pale = width_mm >= PALE_MM and measured.width_px.mean() >= PALE_PX
-        if pale:
-            dark = darkness_along(branch, measured.width_px, read_rgb, graph.size_hw)
-            # Where nothing beside it was seen nobody can tell.
-            pale = bool(np.nanmedian(dark) < LEAST_DARKNESS) if np.isfinite(dark).any() else False
-        if pale:
-            lost.append(length_m(branch.points_rc, scale))
-        else:
-            kept.append(k)
-    return (*keep(graph, widths, kept), tuple(lost))
-
-
-def _describe_pale(lengths_m: Sequence[float]) -> tuple[str, ...]:
-    if not lengths_m:
-        return ()
-    return (
-        f"{len(lengths_m)} finds of {sum(lengths_m):.1f} m in all were left out: {PALE_MM:g} mm wide and more, but "
-        "hardly darker than the ground beside them, they are soft shadows, stains or patches",
     )
 
 

@@ -1,6 +1,8 @@
-"""How much darker a find is than the ground on both of its sides."""
+"""Grey of a find and of the ground on both of its sides."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -19,17 +21,46 @@ _BLACK = 3.0
 _CHORD = 5
 
 
-def darkness_along(branch: Branch, width_px: Values, read_rgb: ReadRgb, size_hw: tuple[int, int]) -> Values:
-    """Share of light missing in the middle, compared with the darker of its two sides.
+@dataclass(frozen=True)
+class Flanks:
+    """What the picture shows across a find, at every fifth of its points.
+
+    Attributes:
+        middle: Mean grey inside, shape (M,), 0 to 255.
+        sides: Of the ground to the left and to the right, shape (2, M); NaN where it was not seen.
+    """
+
+    middle: Values
+    sides: Values
+
+    @property
+    def darkness(self) -> Values:
+        """Share of light missing in the middle, compared with the darker of its two sides, shape (M,).
+
+        0 is no darker, 1 is black, below 0 is brighter; NaN where neither side was seen. A side that was not seen does
+        not count.
+        """
+        return np.asarray(1.0 - self.middle / np.fmin(*self.sides), np.float64)
+
+    @property
+    def unevenness(self) -> Values:
+        """Share of light that one side lacks of the other's, shape (M,), -1 to 1.
+
+        Above 0 where the right one is darker, below where the left one is: grain evens out in a mean or median. NaN
+        where one of them was not seen.
+        """
+        left, right = self.sides
+        return np.asarray((left - right) / np.maximum(left, right), np.float64)
+
+
+def flanks_along(branch: Branch, width_px: Values, read_rgb: ReadRgb, size_hw: tuple[int, int]) -> Flanks:
+    """Look at a find and at the ground beside it.
 
     Args:
         branch: The find.
         width_px: At its points, shape (N,).
         read_rgb: Reads a window of the picture.
         size_hw: Rows and columns of the picture.
-    Returns:
-        For every fifth point, shape (M,); 0 is no darker, 1 is black, below 0 is brighter; NaN where neither side was
-        seen. A side that was not seen does not count.
     """
     points = branch.points_rc
     index = np.arange(len(points))
@@ -41,10 +72,10 @@ def darkness_along(branch: Branch, width_px: Values, read_rgb: ReadRgb, size_hw:
         _part(points[some], across[some], width_px[some], read_rgb, size_hw)
         for some in np.array_split(chosen, -(-len(chosen) // _AT_ONCE))
     ]
-    return np.concatenate(parts)
+    return Flanks(np.concatenate([p.middle for p in parts]), np.concatenate([p.sides for p in parts], axis=1))
 
 
-def _part(points: Points, across: Points, width: Values, read_rgb: ReadRgb, size_hw: tuple[int, int]) -> Values:
+def _part(points: Points, across: Points, width: Values, read_rgb: ReadRgb, size_hw: tuple[int, int]) -> Flanks:
     reach = int(np.ceil(width.max() / 2 + _GAP_PX + _FLANK_PX)) + 1
     low = np.clip(np.floor(points.min(axis=0)).astype(int) - reach, 0, np.array(size_hw) - 1)
     high = np.clip(np.ceil(points.max(axis=0)).astype(int) + reach + 1, low + 1, size_hw)
@@ -61,10 +92,7 @@ def _part(points: Points, across: Points, width: Values, read_rgb: ReadRgb, size
     ])  # fmt: skip
     sides[sides <= _BLACK] = np.nan
     middle = _mean(values, np.abs(offsets) <= np.maximum(_MIDDLE * width[:, None] / 2, 0.5))
-    seen = ~np.isnan(sides).all(axis=0)
-    darker = np.full(len(points), np.nan)
-    darker[seen] = np.nanmin(sides[:, seen], axis=0)
-    return np.asarray(1.0 - middle / darker, np.float64)
+    return Flanks(middle, sides)
 
 
 def _mean(values: Values, where: np.ndarray) -> Values:

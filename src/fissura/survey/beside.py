@@ -1,0 +1,85 @@
+"""Finds that are wide but not dark, or that part two surfaces: shadows, stains and outlines, no cracks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fissura.geo.scale import GroundScale
+from fissura.measure.flanks import flanks_along
+from fissura.measure.measuring import width_per_px
+from fissura.measure.model import CrackGraph, Values
+from fissura.measure.widths import WidthReport
+from fissura.measure.windows import ReadRgb
+from fissura.survey.keeping import keep, length_m
+
+WIDE_MM, WIDE_PX = 25.0, 5.0
+"""What is narrower, or seen smaller, is not judged: blur makes it pale, and a painted line may lie beside it."""
+LEAST_DARKNESS = 0.2
+"""A wide crack lets no light out: of drawn ones half and more is missing, of soft shadows and of bands between a
+painted line and the verge, which networks take for cracks, a fifth (docs/LOG.md)."""
+MOST_UNEVEN = 0.4
+"""A crack has the same ground on both sides. Of 488 m of finds on four drawn flights that were right none parted
+grounds so different, of 8.5 m that were wrong 3.1 m; of wide cracks in photographs up to 4 % of the length do, 6 %
+where masks are drawn too wide (docs/LOG.md)."""
+_MOST = 0.5
+"""Share of a find's length that has to part two grounds: beside one branch of a net another crack may lie."""
+
+
+def without_unlike(
+    graph: CrackGraph, widths: WidthReport, read_rgb: ReadRgb, scale: GroundScale | None
+) -> tuple[CrackGraph, WidthReport, tuple[float, ...], tuple[float, ...]]:
+    """Leave out wide branches that are too bright, and those of finds whose two sides are not alike along most of them.
+
+    The latter are outlines of what stands on the road or is let into it: vehicles, kerbs, covers, walls.
+
+    Args:
+        graph: Centrelines.
+        widths: Of its branches.
+        read_rgb: Reads a window of the picture they were found in.
+        scale: Without one nothing is left out.
+    Returns:
+        What is left, and the lengths in metres of the branches that were left out: of pale ones, of outlines.
+    """
+    if scale is None or not graph.branches:
+        return graph, widths, (), ()
+    length = np.array([length_m(branch.points_rc, scale) for branch in graph.branches])
+    pale, parting = np.zeros(len(length), np.bool_), np.zeros(len(length), np.bool_)
+    for k, (branch, measured) in enumerate(zip(graph.branches, widths.branches, strict=True)):
+        width_px = measured.width_px
+        width_mm = float((width_px * width_per_px(branch.points_rc, scale)).mean())
+        if width_mm >= WIDE_MM and width_px.mean() >= WIDE_PX:
+            flanks = flanks_along(branch, width_px, read_rgb, graph.size_hw)
+            # Where nothing beside it was seen nobody can tell.
+            pale[k] = _median(flanks.darkness, 1.0) < LEAST_DARKNESS
+            parting[k] = abs(_median(flanks.unevenness, 0.0)) > MOST_UNEVEN
+    of = np.unique([b.crack_id for b in graph.branches], return_inverse=True)[1]
+    outline = parting & ~pale & (np.bincount(of, length * parting) > _MOST * np.bincount(of, length))[of]
+    kept = [int(k) for k in np.flatnonzero(~(pale | outline))]
+    return (*keep(graph, widths, kept), tuple(map(float, length[pale])), tuple(map(float, length[outline])))
+
+
+def _median(values: Values, unseen: float) -> float:
+    """Of what was seen; ``unseen`` if that is nothing."""
+    return float(np.nanmedian(values)) if np.isfinite(values).any() else unseen
+
+
+def describe_pale(lengths_m: Sequence[float]) -> tuple[str, ...]:
+    """A note on what was too bright; none if that was nothing."""
+    if not lengths_m:
+        return ()
+    return (
+        f"{len(lengths_m)} finds of {sum(lengths_m):.1f} m in all were left out: {WIDE_MM:g} mm wide and more, but "
+        "hardly darker than the ground beside them, they are soft shadows, stains or patches",
+    )
+
+
+def describe_outlines(lengths_m: Sequence[float]) -> tuple[str, ...]:
+    """A note on what parts two surfaces; none if that was nothing."""
+    if not lengths_m:
+        return ()
+    return (
+        f"{len(lengths_m)} finds of {sum(lengths_m):.1f} m in all were left out: {WIDE_MM:g} mm wide and more, with "
+        "ground of another brightness on one side than on the other, they are outlines of vehicles, kerbs or covers",
+    )
