@@ -44,14 +44,20 @@ def roads(draw: st.DrawFn) -> Road:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    roads(), st.sampled_from([(64, 16), (96, 24), (128, 64), (48, 0)]), st.sampled_from([0.5, 1.0, 1.7]), st.booleans()
+    roads(),
+    st.sampled_from([(64, 16), (96, 24), (128, 64), (48, 0)]),
+    st.sampled_from([0.5, 1.0, 1.7]),
+    st.booleans(),
+    st.sampled_from([0.0, 0.0, 45.0, 110.0]),
 )
 def test_every_wanted_road_pixel_lies_in_a_trusted_part(
-    road: Road, tile: tuple[int, int], scale: float, some: bool
+    road: Road, tile: tuple[int, int], scale: float, some: bool, turn_deg: float
 ) -> None:
     wanted = np.zeros_like(road.mask)
     wanted[:, : road.mask.shape[1] // 2] = True
-    slices = plan_slices(road, tile=tile[0], overlap=tile[1], scale=scale, wanted=wanted if some else None)
+    slices = plan_slices(
+        road, tile=tile[0], overlap=tile[1], scale=scale, wanted=wanted if some else None, turn_deg=turn_deg
+    )
     expected = road.full_mask()
     if some:
         expected &= cv2.resize(wanted.view(np.uint8), SIZE_HW[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
@@ -110,6 +116,19 @@ def test_each_slice_of_a_curve_has_its_own_direction() -> None:
         off.append(abs((piece.direction_deg - expected + 90) % 180 - 90))
     # At the frame's border only one side of the window has a road in it.
     assert np.median(off) < 2.0 and max(off) < 9.0
+
+
+def test_slices_can_stand_aslant_to_the_road() -> None:
+    road = Road.from_mask(band(30, 40), SIZE_HW)
+    slices = plan_slices(road, tile=64, overlap=16, turn_deg=45.0)
+    along = np.array([np.cos(np.radians(30)), -np.sin(np.radians(30))])
+    for piece in slices.slices:
+        assert abs((piece.direction_deg - 75 + 90) % 180 - 90) < 2
+        ends = transform(np.linalg.inv(piece.matrix), np.array([200.0, 150.0]) + 10 * np.array([[0], [1]]) * along)
+        x, y = np.abs(ends[1] - ends[0])
+        assert x == pytest.approx(y, rel=0.1)  # what runs along the road runs along a diagonal of the slice
+        assert np.hypot(x, y) == pytest.approx(10.0)
+    assert len(slices) < 2 * len(plan_slices(road, tile=64, overlap=16))
 
 
 def test_roads_run_upwards_in_slices_and_sides_are_exact() -> None:
@@ -172,6 +191,7 @@ def test_oblique_slices_are_squares_of_ground() -> None:
         {"tile": 64, "overlap": 16, "scale": 0.0},
         {"tile": 64, "overlap": 16, "wanted": np.ones((3, 3), np.bool_)},
         {"tile": 64, "overlap": 16, "ground": np.eye(2)},
+        {"tile": 64, "overlap": 16, "ground": np.eye(3), "turn_deg": 45.0},
     ],
 )
 def test_impossible_plans_say_what_is_needed(options: dict) -> None:

@@ -36,6 +36,7 @@ def plan_slices(
     scale: float = 1.0,
     wanted: BoolMask | None = None,
     ground: FloatArray | None = None,
+    turn_deg: float = 0.0,
 ) -> RoadSlices:
     """Plan the slices of a frame.
 
@@ -47,12 +48,16 @@ def plan_slices(
         wanted: Shape of ``road.mask``: only these cells need a look. None wants all of the road.
         ground: Homography 3x3 from frame (x, y) to the ground, for an oblique view: slices are then squares of ground
             of one size, and `scale` holds at the middle of the road. None for a vertical view.
+        turn_deg: Slices stand at this angle to the road's main direction, in a plain grid over it. Networks take
+            straight lines along a slice's sides for joints more easily than the same lines aslant. For a vertical view.
     Returns:
         Slices whose trusted parts cover every wanted road pixel of ``road.full_mask()``.
     Raises:
-        GeometryError: A size, the scale, the mask or the homography makes no sense.
+        GeometryError: A size, the scale, the mask or the homography makes no sense, or an oblique view and a turn.
     """
     _check(road, tile, overlap, scale, wanted)
+    if turn_deg and ground is not None:
+        raise GeometryError("turned slices need a vertical view; leave turn_deg or ground out")
     cells = road.mask if road.found else np.ones_like(road.mask)
     if road.found:
         cells = cells | _rounded_corners(cells)
@@ -64,6 +69,9 @@ def plan_slices(
         )
     if not cells.any():
         return RoadSlices((), "road", road.size_hw, tile, overlap, scale)
+    if turn_deg and road.direction_deg is not None:
+        pieces = _turned_grid(road.size_hw, cells, road.direction_deg + turn_deg, tile, overlap, scale)
+        return RoadSlices(pieces, "road", road.size_hw, tile, overlap, scale)
     # A slice's trusted side holds some cells, or the last cell of a band would decide too much.
     finest = (tile - overlap) / scale / 12
     canvas = frame_canvas(road, cells, finest) if ground is None else ground_canvas(road, cells, ground)
@@ -119,6 +127,30 @@ def _grid(size_hw: tuple[int, int], cells: BoolMask, tile: int, overlap: int, sc
             piece = RoadSlice(matrix, tile, 90.0, margins)
             if _touches(piece, size_hw, cells):
                 pieces.append(piece)
+    return tuple(pieces)
+
+
+def _turned_grid(
+    size_hw: tuple[int, int], cells: BoolMask, up_deg: float, tile: int, overlap: int, scale: float
+) -> tuple[RoadSlice, ...]:
+    """Slices in a grid that stands at an angle, left out where nothing is wanted."""
+    angle, rim = np.radians(up_deg), overlap / 2
+    up = np.array([np.cos(angle), -np.sin(angle)])
+    axes = np.column_stack([[-up[1], up[0]], -up])  # right and down in a slice, in the frame
+    per_cell = np.array([size_hw[1] / cells.shape[1], size_hw[0] / cells.shape[0]])
+    at = ((np.argwhere(cells)[:, ::-1] + 0.5) * per_cell - 0.5) @ axes * scale  # model pixels
+    reach = 0.5 * scale * float(np.abs(axes * per_cell[:, None]).sum(axis=0).max())  # of a cell, whichever way it lies
+    first, last = at.min(axis=0) - reach - rim, at.max(axis=0) + reach + rim
+    starts = [first[k] + np.array(_axis_starts(last[k] - first[k], tile, overlap)) for k in (0, 1)]
+    matrix = np.eye(3)
+    matrix[:2, :2] = axes / scale
+    pieces = []
+    for y in starts[1]:
+        row = at[np.abs(at[:, 1] - (y + tile / 2)) < tile / 2 - rim + reach, 0]
+        for x in starts[0]:
+            if (np.abs(row - (x + tile / 2)) < tile / 2 - rim + reach).any():
+                matrix[:2, 2] = axes @ (np.array([x, y]) + 0.5) / scale
+                pieces.append(RoadSlice(matrix.copy(), tile, float(up_deg % 180.0), (rim, rim, rim, rim)))
     return tuple(pieces)
 
 

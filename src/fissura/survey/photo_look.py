@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -29,11 +29,16 @@ from fissura.survey.photo_match import Features, find_photo_features
 from fissura.survey.photo_pose import find_prior
 from fissura.survey.run_folder import RunFolder
 from fissura.survey.sharpness import measure_sharpness
-from fissura.types import BoolMask, RgbImage
+from fissura.types import BoolMask, Probability, RgbImage
 
 _CELLS_WIDE = 480
 _CELL_MM, _LEAST_REDUCED, _MOST_REDUCED = 42.0, 1.3, 4.0
 _NOTCH, _NOTCH_DEPTH = 0.35, 13
+ASLANT_DEG = 45.0
+"""Of slices to the road. Networks learn from photographs in which joints lie along the picture's sides, and take clear
+straight cracks along a slice's sides for joints, too; most cracks of a road run along or across it. On drawn roads of
+5 mm a pixel slices aslant found .994 of the cracks at precision .86, slices along the road with a second, coarser look
+.964 at .75, at 17 mm a pixel .99 and .79 (docs/LOG.md)."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ def look_at_photo(
     else:
         assert segmenter is not None
         odds = faint_odds(None if gsd_mm is None else gsd_mm / options.scale)
-        probability, seen, slices = _segment(rgb, road, segmenter, plan_look_scales(options.scale, gsd_mm), odds)
+        probability, seen, slices = _segment(rgb, road, segmenter, options.scale, gsd_mm, odds)
     if image.valid is not None:
         probability[~image.valid] = 0
     threshold = 0.5 if segmenter is None else segmenter.threshold
@@ -229,21 +234,22 @@ def _cells(road: Road) -> BoolMask:
 
 
 def _segment(
-    rgb: RgbImage, road: Road, segmenter: Segmenter, scales: Sequence[float], odds: float
+    rgb: RgbImage, road: Road, segmenter: Segmenter, scale: float, gsd_mm: float | None, odds: float
 ) -> tuple[npt.NDArray[np.uint8], BoolMask, int]:
     """Probability times 255, the cells that were looked at, and the number of slices."""
     card = segmenter.card
     shown = quieten(rgb, road) if road.found else rgb
-    probability, seen, count = np.zeros(rgb.shape[:2], np.float32), np.zeros(rgb.shape[:2], np.bool_), 0
-    for scale in scales:
-        slices = plan_slices(road, tile=card.tile, overlap=card.overlap, scale=scale)
-        found, looked = segment_slices(shown, slices, segmenter)
-        if count:
-            probability = fill_gaps(probability, found, scale, segmenter.threshold)
-        else:
-            probability = raise_faint(found, odds, segmenter.threshold, scale)
-        seen |= looked
-        count += len(slices)
+
+    def look(at: float, turn_deg: float = 0.0) -> tuple[Probability, BoolMask, int]:
+        slices = plan_slices(road, tile=card.tile, overlap=card.overlap, scale=at, turn_deg=turn_deg)
+        return *segment_slices(shown, slices, segmenter), len(slices)
+
+    probability, seen, count = look(scale, ASLANT_DEG)
+    probability = raise_faint(probability, odds, segmenter.threshold, scale)
+    for coarse in () if road.found else plan_look_scales(scale, gsd_mm)[1:]:
+        found, looked, more = look(coarse)
+        probability = fill_gaps(probability, found, coarse, segmenter.threshold)
+        seen, count = seen | looked, count + more
     out = np.rint(probability * np.float32(255)).astype(np.uint8)
     if road.found:
         out[~road.full_mask()] = 0  # slices show verge too, and its edge and grass are full of dark lines

@@ -165,6 +165,10 @@ class TrainConfig(BaseModel):
     synthetic_wide: float = Field(default=0.0, ge=0, le=1)
     """Share of generated cracks that are wide, with rough walls, as seen from nearby."""
 
+    turned: float = Field(default=0.4, ge=0, le=1)
+    """Share of the crops of photographs that are turned by any angle, the others by quarters. Joints in photographs lie
+    along the picture's sides: seen so most of the time, they teach that what lies along them is no crack."""
+
     distractors: float = Field(default=0.0, ge=0, le=1)
     """Share of the crops of photographs on which a joint, a gap, bricks or the like are drawn
     (`fissura.synth.crops.draw_distractor`); a teacher is not heard there."""

@@ -107,7 +107,7 @@ class CropDataset(Dataset[dict[str, Tensor]]):
         else:
             chosen = self.sets[min(int(np.searchsorted(self.share, rng.random())), len(self.sets) - 1)]
             k = int(rng.integers(len(chosen.images)))
-            geometry = CropGeometry(scale=chosen.config.scale)
+            geometry = CropGeometry(scale=chosen.config.scale, rotate=self.config.turned)
             taught = chosen.config.distilled
             image, truth = cut_crop(rng, chosen.images[k], chosen.masks[k], tile, geometry)
             if self.config.distractors and rng.random() < self.config.distractors:
