@@ -141,7 +141,7 @@ def _turned_grid(
     at = ((np.argwhere(cells)[:, ::-1] + 0.5) * per_cell - 0.5) @ axes * scale  # model pixels
     reach = 0.5 * scale * float(np.abs(axes * per_cell[:, None]).sum(axis=0).max())  # of a cell, whichever way it lies
     first, last = at.min(axis=0) - reach - rim, at.max(axis=0) + reach + rim
-    starts = [first[k] + np.array(_axis_starts(last[k] - first[k], tile, overlap)) for k in (0, 1)]
+    starts = [_even_starts(float(first[k]), float(last[k]), tile, overlap) for k in (0, 1)]
     matrix = np.eye(3)
     matrix[:2, :2] = axes / scale
     pieces = []
@@ -152,6 +152,14 @@ def _turned_grid(
                 matrix[:2, 2] = axes @ (np.array([x, y]) + 0.5) / scale
                 pieces.append(RoadSlice(matrix.copy(), tile, float(up_deg % 180.0), (rim, rim, rim, rim)))
     return tuple(pieces)
+
+
+def _even_starts(first: float, last: float, tile: int, overlap: int) -> Floats:
+    """First pixels of as few tiles as reach from one end to the other, evenly spaced; a single one in the middle."""
+    if last - first <= tile:
+        return np.array([(first + last - tile) / 2])
+    count = int(np.ceil((last - first - overlap) / (tile - overlap)))
+    return np.linspace(first, last - tile, count)
 
 
 def _axis_starts(length: float, tile: int, overlap: int) -> list[float]:
