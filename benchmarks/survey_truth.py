@@ -47,17 +47,19 @@ WITHIN_90 = 2.146
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="fast")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[501, 502])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[501, 502])
     parser.add_argument("--noise-seeds", type=int, default=6)
     parser.add_argument("--noisy-of", type=Path, help="take the rows of noisy telemetry from an earlier result")
     parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--keep", type=Path, help="keep photos and runs here")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--exact-of", type=Path, nargs="*", default=[], help="take the rows of exact telemetry, too")
     options = parser.parse_args()
     run = describe_run()
     with tempfile.TemporaryDirectory() as folder:
         root = options.keep or Path(folder)
-        exact = [row for seed in options.seeds for row in exact_telemetry(root, seed, options)]
+        exact = taken_over(options.exact_of, run["commit"])
+        exact += [row for seed in options.seeds for row in exact_telemetry(root, seed, options)]
         if options.noisy_of is None:
             noisy, noisy_run = [noisy_telemetry(root, 600 + k, options) for k in range(options.noise_seeds)], run
         else:
@@ -76,6 +78,17 @@ def main() -> int:
     }  # fmt: skip
     print(f"{'pass' if passed else 'FAIL'}: wrote {write_result('survey_truth', result, options.out)}")
     return 0 if passed else 1
+
+
+def taken_over(files: list[Path], commit: str) -> list[dict[str, Any]]:
+    """Rows of other runs of the same commit, so that flights can be measured side by side."""
+    rows = []
+    for path in files:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if result["commit"] != commit:
+            raise SystemExit(f"{path} is of commit {result['commit']}, this is {commit}; measure it again")
+        rows += result["exact"]
+    return rows
 
 
 def draw(folder: Path, seed: int, photos: int, noise: TelemetryNoise | None = None) -> PhotoFlight:
