@@ -130,12 +130,11 @@ def truth_text(result: dict[str, Any]) -> str:
 def noise_text(result: dict[str, Any]) -> str:
     """Places under telemetry that is wrong."""
     error = max(r["error_m"] for r in result["noisy"])
-    date, commit = result["noisy_measured"]
-    measured = origin(result | {"date": date, "commit": commit})
+    date, commit = result["noisy_measured"]  # rows that were taken over may be of another machine
     return (
         f"Telemetry wrong by 1.5 m and 1°, {len(result['noisy'])} flights with exact masks: "
         f"{100 * result['noisy_within_stated']:.0f} % of the cracks lie within 2.15 stated errors of their place "
-        f"(largest median error of a flight {error:.2f} m). Measured {measured}; `benchmarks/survey_truth.py`."
+        f"(largest median error of a flight {error:.2f} m). Measured {date}, commit {commit}; `benchmarks/survey_truth.py`."
     )
 
 
