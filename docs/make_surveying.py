@@ -134,7 +134,7 @@ def noise_text(result: dict[str, Any]) -> str:
     return (
         f"Telemetry wrong by 1.5 m and 1°, {len(result['noisy'])} flights with exact masks: "
         f"{100 * result['noisy_within_stated']:.0f} % of the cracks lie within 2.15 stated errors of their place "
-        f"(largest median error of a flight {error:.2f} m). Measured {date}, commit {commit}; "
+        f"(largest median error of a flight {error:.2f} m). Measured {date[:10]}, commit {commit}; "
         "`benchmarks/survey_truth.py`."
     )
 

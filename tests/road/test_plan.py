@@ -192,6 +192,7 @@ def test_oblique_slices_are_squares_of_ground() -> None:
         {"tile": 64, "overlap": 16, "wanted": np.ones((3, 3), np.bool_)},
         {"tile": 64, "overlap": 16, "ground": np.eye(2)},
         {"tile": 64, "overlap": 16, "ground": np.eye(3), "turn_deg": 45.0},
+        {"tile": 64, "overlap": 16, "turn_deg": np.nan},
     ],
 )
 def test_impossible_plans_say_what_is_needed(options: dict) -> None:

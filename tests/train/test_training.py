@@ -306,6 +306,18 @@ def test_freezing_what_is_not_there_is_an_error(data_root, tmp_path):
         train(_config(data_root, freeze=["tail"]), tmp_path / "a", say=lambda _: None, quiet=True)
 
 
+@pytest.mark.parametrize("turned", [0.0, 1.0])
+def test_crops_are_turned_by_any_angle_or_by_quarters(data_root, turned):
+    mask = np.zeros((200, 200), np.bool_)
+    mask[:, 95:105] = True
+    config = _config(data_root, synthetic=0.0, steps=20, turned=turned)
+    crops = CropDataset([LoadedSet(config.train[0], [np.full((200, 200, 3), 170, np.uint8)], [mask])], config)
+    seen = [truth for truth in (crops[k]["truth"][0].numpy() for k in range(40)) if truth.any()]
+    upright = sum(bool((truth == truth[:1]).all() or (truth == truth[:, :1]).all()) for truth in seen)
+    assert len(seen) > 20
+    assert upright == len(seen) if turned == 0.0 else upright < len(seen) / 5  # any angle may be near a quarter
+
+
 def test_distractors_are_drawn_on_a_share_of_the_photographs(data_root):
     """There a teacher is not heard."""
     config = _config(data_root, synthetic=0.2, steps=60)

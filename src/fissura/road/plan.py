@@ -56,6 +56,8 @@ def plan_slices(
         GeometryError: A size, the scale, the mask or the homography makes no sense, or an oblique view and a turn.
     """
     _check(road, tile, overlap, scale, wanted)
+    if not np.isfinite(turn_deg):
+        raise GeometryError(f"turn_deg is {turn_deg}; give degrees, for example 45")
     if turn_deg and ground is not None:
         raise GeometryError("turned slices need a vertical view; leave turn_deg or ground out")
     cells = road.mask if road.found else np.ones_like(road.mask)
