@@ -176,7 +176,7 @@ def gather_pieces(scenes: list, weights: Weights, rng: np.random.Generator) -> S
     for number, (small, truth) in enumerate(scenes):
         for time in range(TIMES):
             colour = chroma(changed(small, truth, rng) if time else small)
-            logit = weights.cell_logit(colour)
+            logit, _ = weights.see_cells(colour)
             pieces = candidate_pieces(logit, colour)
             on_road = np.bincount(pieces.labels.reshape(-1), truth.reshape(-1), len(pieces.area) + 1)[1:] / pieces.area
             sure = (on_road > 0.7) | (on_road < 0.3)

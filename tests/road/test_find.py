@@ -99,13 +99,13 @@ def test_walls_and_flat_colours_are_no_road() -> None:
 def test_a_prior_keeps_a_road_that_is_hard_to_see() -> None:
     scene = view(1)
     road = find_road(scene.rgb)
-    # Haze: little is left of colour and contrast; of the first the frame alone shows all, of the others no road.
-    for left in (0.25, 0.23, 0.2, 0.15):
+    # Haze: little is left of colour and contrast; of the last the frame alone shows no road.
+    for left in (0.25, 0.2, 0.15, 0.12):
         haze = np.clip(left * scene.rgb + (1 - left) * scene.rgb.mean(axis=(0, 1)), 0, 255).astype(np.uint8)
         with_prior = find_road(haze, prior=road)
         assert with_prior.found
         assert iou(with_prior.full_mask(), scene.road) > 0.9
-        assert find_road(haze).found == (left == 0.25)
+        assert find_road(haze).found == (left > 0.12)
     assert iou(find_road(scene.rgb, prior=road).mask, road.mask) > 0.95
 
 

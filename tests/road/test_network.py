@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fissura.road.appearance import PLANES, chroma, network_planes, settle_tones
-from fissura.road.network import road_logit
+from fissura.road.direction import direction_at, orientation_field
+from fissura.road.network import see_road
 from fissura.road.weights import PieceWeights, load_weights
 from fissura.synth.aerial import AerialCamera, WorldOptions, make_world, render_view
 
@@ -22,8 +23,9 @@ def test_frames_of_any_shape_get_a_logit_for_every_second_cell(hw: tuple[int, in
     planes = network_planes(chroma(picture(hw)))
     half = (-(-hw[0] // 2), -(-hw[1] // 2))
     assert planes.shape == (PLANES, *half) and planes.dtype == np.float32
-    logit = road_logit(planes)
+    logit, way = see_road(planes)
     assert logit.shape == half and np.isfinite(logit).all()
+    assert way.shape == (-(-half[0] // 2), -(-half[1] // 2), 2) and np.isfinite(way).all()
 
 
 def test_light_moves_one_plane_and_leaves_the_others() -> None:
@@ -36,28 +38,51 @@ def test_light_moves_one_plane_and_leaves_the_others() -> None:
 
 def test_threads_do_not_disturb_each_other() -> None:
     frames = [network_planes(chroma(picture((90 + 32 * (k % 3), 160), k))) for k in range(12)]
-    alone = [road_logit(frame) for frame in frames]
+    alone = [see_road(frame) for frame in frames]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(road_logit, frames))
-    assert all((a == b).all() for a, b in zip(alone, together, strict=True))
+        together = list(pool.map(see_road, frames))
+    assert all(
+        (a == b).all() for one, other in zip(alone, together, strict=True) for a, b in zip(one, other, strict=True)
+    )
 
 
 def test_a_plain_strip_is_road_and_its_sides_are_not() -> None:
     rgb = np.full((288, 480, 3), (90, 130, 70), np.uint8)
     rgb += picture(rgb.shape[:2]) // 16
     rgb[:, 150:240] = 128 + picture((288, 90)) // 24
-    found = road_logit(network_planes(chroma(rgb))) > 0
+    logit, way = see_road(network_planes(chroma(rgb)))
+    found = logit > 0
     assert found[:, 80:115].mean() > 0.9 and found[:, 140:].mean() < 0.1
+    # Upright: twice 90 degrees.
+    assert (way[:, 42:55, 0] < -0.7).mean() > 0.9
 
 
 def test_a_mirrored_picture_gets_nearly_the_mirrored_answer() -> None:
     world = make_world(1, WorldOptions(trees=0.1, houses=0.0, crack_density=0.0))
     camera = AerialCamera(60.0, 60.0, 30.0, yaw_deg=20.0, focal_px=350.0, image_hw=(270, 480))
     rgb = render_view(world, camera, 1).rgb
-    a = road_logit(network_planes(chroma(rgb))) > 0
-    b = road_logit(network_planes(chroma(np.ascontiguousarray(rgb[:, ::-1]))))[:, ::-1] > 0
+    (a, way), (b, mirrored) = (see_road(network_planes(chroma(np.ascontiguousarray(x)))) for x in (rgb, rgb[:, ::-1]))
+    a, b = a > 0, b[:, ::-1] > 0
     assert 0.1 < a.mean() < 0.9
     assert (a == b).mean() > 0.98
+    # Mirrored, a direction's sine changes its sign. The road lies in the middle of both.
+    road = a[::2, ::2][: way.shape[0], : way.shape[1]]
+    difference = way[road] - (mirrored[:, ::-1] * (1, -1))[: road.shape[0], : road.shape[1]][road]
+    assert np.median(np.hypot(*difference.T)) < 0.2
+
+
+def test_where_two_roads_cross_the_network_says_which_one_counts() -> None:
+    mask = np.zeros((180, 320), np.bool_)
+    mask[70:110] = mask[:, 140:180] = True
+    middle = np.array([[90.0, 160.0]])
+    for double in ((1.0, 0.0), (-1.0, 0.0)):
+        way = np.full((45, 80, 2), double, np.float32)
+        angle = direction_at(orientation_field(mask, way=way), mask.shape, middle)[0]
+        assert abs((angle - 0.5 * np.degrees(np.arctan2(*double[::-1])) + 90) % 180 - 90) < 1.0
+    # Off the crossing the outline knows better.
+    arm = np.array([[90.0, 30.0]])
+    for way in (None, np.full((45, 80, 2), (-1.0, 0.0), np.float32)):
+        assert abs((direction_at(orientation_field(mask, way=way), mask.shape, arm)[0] + 90) % 180 - 90) < 1.0
 
 
 def test_the_file_is_small() -> None:

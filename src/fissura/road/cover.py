@@ -190,8 +190,10 @@ class _Sweep:
                 leader = np.flatnonzero(beside)[int(along[beside].argmin())]
                 band[band] = _hanging_together(across[band], np.flatnonzero(band) == leader, side / 2)
                 return near[band], up
-            mean = np.where((ups[band] @ up < 0)[:, None], -ups[band], ups[band]).mean(axis=0)
-            up = mean / np.linalg.norm(mean)
+            # The median: where roads meet some cells of a band belong to another road.
+            across, along = ups[band] @ (-up[1], up[0]), ups[band] @ up
+            angle = float(np.median(np.arctan(across / along)))
+            up = np.cos(angle) * up + np.sin(angle) * np.array([-up[1], up[0]])
         raise AssertionError
 
     def _columns(self, band: Indices, up: Floats) -> list[list[Square]]:

@@ -5,8 +5,8 @@ double-angle vector (edges that face each other agree instead of cancelling) ove
 is wide, so that the field follows curves and a tree's ragged shade at one edge weighs little.
 
 Where roads meet, edges of several directions mix, and their mean is the direction of none. There every direction is
-asked for by itself: edges and painted lines that run in it count along their own continuation, and the direction
-with the most support wins.
+asked for by itself: edges and painted lines that run in it count along their own continuation. The direction with the
+most support wins, and where several have some, the network that sees the whole frame has a say.
 """
 
 from __future__ import annotations
@@ -33,23 +33,30 @@ _SCORE_CELLS = 60
 """Cells along the longer side on which they are."""
 _ALONG, _ASIDE = 2.5, 1.0
 """How far an edge counts along and beside its continuation, in widths of the road."""
+_TRUST = 2.0
+"""How much what the network says weighs against edges and lines, in the logarithm."""
+_TRACE = 1e-6
 _PAINT = 3.0
 """Weight of lines on the road against its outline."""
 
 
-def orientation_field(mask: BoolMask, light: Plane | None = None, *, crossings: bool = True) -> Plane:
+def orientation_field(
+    mask: BoolMask, light: Plane | None = None, way: Plane | None = None, *, crossings: bool = True
+) -> Plane:
     """Double-angle orientation of the road around every cell of a coarse grid.
 
     Args:
         mask: Road, shape (h, w).
         light: Mean log lightness, shape (h, w): lines on the road then speak, too, where roads meet.
+        way: What a network says of where roads run, shape (h', w', 2), cosine and sine of twice the direction, at most
+            about 1 long: where roads meet it tells which direction counts.
         crossings: Sort out directions where roads meet; False is quicker.
     Returns:
         Shape (ceil(h / 3), ceil(w / 3), 2): cos and sin of twice the direction times the strength of the evidence
         (0 where no edge is near). The direction is counter-clockwise from the right, as seen.
     """
-    cosine, sine, strength = _outline_tensor(mask)
     size = (-(-mask.shape[1] // _CELL), -(-mask.shape[0] // _CELL))
+    cosine, sine, strength = _outline_tensor(mask)
     coarse = cv2.resize(cv2.merge([cosine, sine, strength]), size, interpolation=cv2.INTER_AREA)
     width = road_width(mask)
     sigma = max(0.6 * width / _CELL, 1.0)
@@ -63,8 +70,11 @@ def orientation_field(mask: BoolMask, light: Plane | None = None, *, crossings: 
     agreement = np.hypot(near[..., 0], near[..., 1]) / np.maximum(near[..., 2], np.float32(1e-9))
     if (road & (agreement < _MIXED)).sum() > _FEW * road.sum():
         unsure = road & (agreement < _SURE)
-        scored = _best_supported((cosine, sine, strength), mask, width, light)
+        scored = _best_supported((cosine, sine, strength), mask, width, light, way)
         field[unsure] = cv2.resize(scored, size, interpolation=cv2.INTER_NEAREST)[unsure]
+    if way is not None:
+        # Far from any edge and line there is nothing else to go by.
+        field += np.float32(_TRACE) * cv2.resize(way, size, interpolation=cv2.INTER_LINEAR)
     return field
 
 
@@ -138,7 +148,9 @@ def _double_angle(gx: Plane, gy: Plane) -> tuple[Plane, Plane, Plane]:
     return np.asarray(cosine, np.float32), np.asarray(sine, np.float32), np.asarray(strength, np.float32)
 
 
-def _best_supported(outline: tuple[Plane, Plane, Plane], mask: BoolMask, width: float, light: Plane | None) -> Plane:
+def _best_supported(
+    outline: tuple[Plane, Plane, Plane], mask: BoolMask, width: float, light: Plane | None, way: Plane | None
+) -> Plane:
     """Of all directions the one that edges and lines support best, as double-angle field on a coarse grid."""
     cell = max(round(max(mask.shape) / _SCORE_CELLS), 1)
     grid = (-(-mask.shape[1] // cell), -(-mask.shape[0] // cell))
@@ -162,13 +174,25 @@ def _best_supported(outline: tuple[Plane, Plane, Plane], mask: BoolMask, width: 
             votes += np.bincount(index, weight * part, len(votes))
     votes = votes.astype(np.float32).reshape(_DIRECTIONS, grid[1], grid[0])
     support = np.stack([_carry_on(votes[k], np.pi * k / _DIRECTIONS, width / cell) for k in range(_DIRECTIONS)])
-    best = support.argmax(axis=0)
+    believed = support
+    if way is not None:
+        # One of the directions that something runs in, never one between.
+        peaks = (support >= np.roll(support, 1, axis=0)) & (support >= np.roll(support, -1, axis=0))
+        believed = support * peaks * _belief(cv2.resize(way, grid, interpolation=cv2.INTER_LINEAR))
+    best = believed.argmax(axis=0)
     r, c = np.indices(best.shape)
     peak, before, after = (support[(best + step) % _DIRECTIONS, r, c] for step in (0, -1, 1))
     # A parabola through the best and its neighbours.
     offset = 0.5 * (before - after) / np.minimum(before - 2 * peak + after, -1e-9)
     double = (best + np.clip(offset, -0.5, 0.5)) * (2 * np.pi / _DIRECTIONS)
     return np.asarray(np.dstack([np.cos(double), np.sin(double)]) * peak[..., None], dtype=np.float32)
+
+
+def _belief(way: Plane) -> Plane:
+    """How far each direction is believed, from what the network says, (h, w, 2) to (directions, h, w)."""
+    double = np.arange(_DIRECTIONS) * (2 * np.pi / _DIRECTIONS)
+    along = np.cos(double)[:, None, None] * way[..., 0] + np.sin(double)[:, None, None] * way[..., 1]
+    return np.asarray(np.exp(_TRUST * (along - 1)), dtype=np.float32)
 
 
 def _carry_on(votes: Plane, angle: float, width: float) -> Plane:

@@ -1,6 +1,6 @@
 """`find_road`: the road in a frame, its direction, and whether there is one at all.
 
-1. The frame is reduced to 480 cells along its longer side.
+1. The frame is reduced to 384 cells along its longer side.
 2. A tiny network gives cells the logit of looking like pavement (`fissura.road.appearance`); a second one, which sees
    the whole frame, that of being part of a road (`fissura.road.network`). They add up.
 3. Connected pieces are judged by their shape (`fissura.road.shape`): roads stay, yards, roofs, water go.
@@ -63,7 +63,7 @@ def find_road(rgb: RgbImage, *, prior: Road | None = None) -> Road:
     size_hw = rgb.shape[0], rgb.shape[1]
     small = reduce_frame(rgb)
     colour = chroma(small)
-    logit = load_weights().cell_logit(colour)
+    logit, way = load_weights().see_cells(colour)
     known = None if prior is None or not prior.found else _on(prior, logit.shape, size_hw)
     if known is not None:
         logit = logit + _leaning(known)
@@ -76,7 +76,7 @@ def find_road(rgb: RgbImage, *, prior: Road | None = None) -> Road:
         return Road.none(logit.shape, size_hw, confidence=float(1 - score.max(initial=0.0)))
     mask = _finished(np.append(False, good)[pieces.labels], colour)
     confidence = float(np.average(score[good], weights=pieces.area[good]))
-    return Road.from_mask(mask, size_hw, confidence=confidence, light=colour[2])
+    return Road.from_mask(mask, size_hw, confidence=confidence, light=colour[2], way=way)
 
 
 def candidate_pieces(logit: Plane, colour: Plane, known: BoolMask | None = None) -> Pieces:

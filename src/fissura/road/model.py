@@ -35,7 +35,13 @@ class Road:
 
     @classmethod
     def from_mask(
-        cls, mask: BoolMask, size_hw: tuple[int, int], *, confidence: float = 1.0, light: FloatArray | None = None
+        cls,
+        mask: BoolMask,
+        size_hw: tuple[int, int],
+        *,
+        confidence: float = 1.0,
+        light: FloatArray | None = None,
+        way: FloatArray | None = None,
     ) -> Road:
         """A road of a given outline, for example drawn by hand or known from a map.
 
@@ -44,6 +50,8 @@ class Road:
             size_hw: Size of the frame.
             confidence: 0 to 1.
             light: Log lightness of the frame, shape (h, w): lines on the road then tell its direction where roads meet.
+            way: Where a network says that roads run, shape (h', w', 2), cosine and sine of twice the direction: which
+                of the outline's and the lines' directions counts where roads meet.
         Raises:
             GeometryError: Not a boolean mask of two dimensions, or larger than the frame.
         """
@@ -51,7 +59,7 @@ class Road:
             raise GeometryError(f"the road mask is {mask.dtype} of shape {mask.shape}; needed is a bool mask (h, w)")
         if mask.shape[0] > size_hw[0] or mask.shape[1] > size_hw[1]:
             raise GeometryError(f"the road mask {mask.shape} is larger than the frame {size_hw}; reduce it")
-        field = orientation_field(mask, None if light is None else np.asarray(light, np.float32))
+        field = orientation_field(mask, *(None if x is None else np.asarray(x, np.float32) for x in (light, way)))
         direction, agreement = mean_direction(field)
         known = bool(mask.any()) and agreement > 0.5
         road = cls(mask, size_hw, direction if known else None, confidence, bool(mask.any()))

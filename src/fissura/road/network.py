@@ -1,4 +1,4 @@
-"""The network of `find_road` that sees the whole frame: of each cell the logit of being part of a road.
+"""The network of `find_road` that sees the whole frame: of each cell the logit of being part of a road, and its way.
 
 Five levels of 3x3 convolutions with 8 to 48 channels, 119,000 parameters, trained on generated scenes by
 ``benchmarks/road_network_train.py``. Its coarsest level sees most of the frame, so that shape, edges that run side by
@@ -23,13 +23,14 @@ _FREE: defaultdict[tuple[int, ...], list[Any]] = defaultdict(list)
 """Requests that no thread is using, for each size: a request serves one at a time."""
 
 
-def road_logit(planes: Plane) -> Plane:
-    """Logit of road of each cell.
+def see_road(planes: Plane) -> tuple[Plane, Plane]:
+    """Logit of road of each cell, and where the road runs.
 
     Args:
         planes: From `network_planes`, shape (6, h, w), of any size.
     Returns:
-        Shape (h, w).
+        Logits, shape (h, w); directions, shape (ceil(h / 2), ceil(w / 2), 2): cosine and sine of twice the direction,
+        counter-clockwise from the right, as seen; shorter than 1 where it is uncertain.
     """
     _, h, w = planes.shape
     padded = np.empty((1, PLANES, -(-h // _MULTIPLE) * _MULTIPLE, -(-w // _MULTIPLE) * _MULTIPLE), np.float32)
@@ -42,10 +43,11 @@ def road_logit(planes: Plane) -> Plane:
         request = free.pop()
     except IndexError:
         request = _compiled(padded.shape).create_infer_request()
-    said = request.infer({0: padded}, share_inputs=True, share_outputs=True)[0]
-    logit = np.array(said[0, 0, :h, :w], dtype=np.float32)
+    said = request.infer({0: padded}, share_inputs=True, share_outputs=True)
+    logit = np.array(said[0][0, 0, :h, :w], dtype=np.float32)
+    way = np.array(said[1][0, :, : -(-h // 2), : -(-w // 2)].transpose(1, 2, 0), dtype=np.float32)
     free.append(request)
-    return logit
+    return logit, way
 
 
 @cache

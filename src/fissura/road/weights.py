@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.road.appearance import Layers, Plane, network_planes, pavement_logit, settle_tones
-from fissura.road.network import road_logit
+from fissura.road.network import see_road
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,21 +50,22 @@ class Weights:
     piece: PieceWeights
     shape: PieceWeights
 
-    def cell_logit(self, colour: Plane) -> Plane:
-        """Logit of each cell to be road, from `chroma`, shape (h, w).
+    def see_cells(self, colour: Plane) -> tuple[Plane, Plane]:
+        """Logit of each cell to be road, from `chroma`, shape (h, w), and directions as `see_road` gives them.
 
         Two networks say so, each blind to what the other sees: one knows the stuff of single cells, the other shapes.
         """
         slope, offset = self.settled
         # Side by side, where a core is free.
         with ThreadPoolExecutor(1) as beside:
-            shapes = beside.submit(lambda: road_logit(network_planes(colour)))
+            shapes = beside.submit(lambda: see_road(network_planes(colour)))
             said = pavement_logit(colour, self.pavement)
-        said += _TRUST * shapes.result()
+        shape, way = shapes.result()
+        said += _TRUST * shape
         logit = settle_tones(said, colour)
         logit *= np.float32(slope)
         logit += np.float32(offset)
-        return logit
+        return logit, way
 
     def road_logit(self, features: Floats, share: Floats) -> Floats:
         """Logits of pieces to be a road: of another pavement, and, less strictly, of another shape, are none.
