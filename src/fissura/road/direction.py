@@ -36,6 +36,7 @@ _ALONG, _ASIDE = 2.5, 1.0
 _TRUST = 2.0
 """How much what the network says weighs against edges and lines, in the logarithm."""
 _TRACE = 1e-6
+"""Weight of what it says by itself: it fills what edges and lines leave open."""
 _PAINT = 3.0
 """Weight of lines on the road against its outline."""
 

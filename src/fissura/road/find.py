@@ -1,6 +1,6 @@
 """`find_road`: the road in a frame, its direction, and whether there is one at all.
 
-1. The frame is reduced to 384 cells along its longer side.
+1. The frame is reduced to 480 cells along its longer side.
 2. A tiny network gives cells the logit of looking like pavement (`fissura.road.appearance`); a second one, which sees
    the whole frame, that of being part of a road (`fissura.road.network`). They add up.
 3. Connected pieces are judged by their shape (`fissura.road.shape`): roads stay, yards, roofs, water go.
