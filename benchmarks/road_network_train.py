@@ -130,11 +130,12 @@ def directions(world: AerialWorld, camera: AerialCamera, on_road: np.ndarray) ->
         double = 2 * np.arctan2(-(b - a)[:, 1], (b - a)[:, 0])
         vectors.append(np.column_stack([np.cos(double), np.sin(double)]))
         beyond.append(distance - road.width_m / 2)
-    order, each = np.argsort(beyond, axis=0), np.arange(len(at))
-    nearest, least = np.array(vectors)[order[0], each], np.array(beyond)[order[0], each]
+    turns, away = np.array(vectors), np.array(beyond)
+    order, each = np.argsort(away, axis=0), np.arange(len(at))
+    nearest, least = turns[order[0], each], away[order[0], each]
     second, crossing = nearest.copy(), np.zeros(len(at), np.bool_)
     for other in order[1:]:
-        vector, far = np.array(vectors)[other, each], np.array(beyond)[other, each]
+        vector, far = turns[other, each], away[other, each]
         differs = (vector * nearest).sum(axis=1) < np.cos(np.radians(30))
         takes = (far < 0.5) & differs & ((nearest * second).sum(axis=1) > 0.999)
         second[takes] = vector[takes]
@@ -298,7 +299,11 @@ class Looks(torch.utils.data.IterableDataset):
                 paths = sorted(self.cache.glob("*_?.npy"))
             path = paths[int(rng.integers(len(paths)))]
             with path.open("rb") as file:
-                scene, ways = np.load(file), np.load(file)
+                scene = np.load(file)
+                try:
+                    ways = np.load(file)
+                except EOFError as error:
+                    raise SystemExit(f"{path} was drawn before directions were; empty the --cache folder") from error
             yield show(scene, ways, rng)
 
 
@@ -314,7 +319,10 @@ def train(cache: Path, minutes: float, out: Path, start: Path | None, rate: floa
     torch.set_num_threads(1)
     net = RoadNet().to(memory_format=torch.channels_last)
     if start:
-        net.load_state_dict(torch.load(start), strict=False)
+        keys = net.load_state_dict(torch.load(start), strict=False)
+        # Weights from before there were directions have none of theirs; anything else is a mistake.
+        if keys.unexpected_keys or not {"way.weight", "way.bias"}.issuperset(keys.missing_keys):
+            raise SystemExit(f"{start} holds other weights than this network's; give a .pt file that this script wrote")
     count = len(list(cache.glob("*_?.npy")))
     print(f"{sum(p.numel() for p in net.parameters())} parameters, {count} pictures", flush=True)
     optimiser = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.02)

@@ -53,12 +53,17 @@ class Road:
             way: Where a network says that roads run, shape (h', w', 2), cosine and sine of twice the direction: which
                 of the outline's and the lines' directions counts where roads meet.
         Raises:
-            GeometryError: Not a boolean mask of two dimensions, or larger than the frame.
+            GeometryError: Not a boolean mask of two dimensions, or larger than the frame; lightness of another shape
+                than the mask, or directions that are no pairs.
         """
         if mask.ndim != 2 or mask.dtype != np.bool_ or min(mask.shape) < 1:
             raise GeometryError(f"the road mask is {mask.dtype} of shape {mask.shape}; needed is a bool mask (h, w)")
         if mask.shape[0] > size_hw[0] or mask.shape[1] > size_hw[1]:
             raise GeometryError(f"the road mask {mask.shape} is larger than the frame {size_hw}; reduce it")
+        if light is not None and np.shape(light) != mask.shape:
+            raise GeometryError(f"light has the shape {np.shape(light)}; needed is the mask's, {mask.shape}")
+        if way is not None and (np.ndim(way) != 3 or np.shape(way)[2] != 2 or not np.size(way)):
+            raise GeometryError(f"way has the shape {np.shape(way)}; needed is (h, w, 2), cosine and sine")
         field = orientation_field(mask, *(None if x is None else np.asarray(x, np.float32) for x in (light, way)))
         direction, agreement = mean_direction(field)
         known = bool(mask.any()) and agreement > 0.5
