@@ -303,7 +303,7 @@ class Looks(torch.utils.data.IterableDataset):
                 try:
                     ways = np.load(file)
                 except EOFError as error:
-                    raise SystemExit(f"{path} was drawn before directions were; empty the --cache folder") from error
+                    raise ValueError(f"{path} was drawn before directions were; empty the --cache folder") from error
             yield show(scene, ways, rng)
 
 
