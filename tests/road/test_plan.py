@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fissura.errors import GeometryError
 from fissura.geo.homography import transform
 from fissura.road import Road, plan_slices
+from fissura.road.overlay import draw_road
 
 SIZE_HW = (540, 960)
 
@@ -198,3 +199,14 @@ def test_oblique_slices_are_squares_of_ground() -> None:
 def test_impossible_plans_say_what_is_needed(options: dict) -> None:
     with pytest.raises(GeometryError, match=r"need|give|overlap"):
         plan_slices(Road.from_mask(band(90, 10), SIZE_HW), **options)
+
+
+@pytest.mark.parametrize("size_hw", [(240, 320), (2400, 3200)])
+def test_drawing_leaves_the_frame_as_it_is(size_hw: tuple[int, int]) -> None:
+    mask = np.zeros((24, 32), np.bool_)
+    mask[8:16] = True
+    road = Road.from_mask(mask, size_hw)
+    rgb = np.full((*size_hw, 3), 90, np.uint8)
+    drawn = draw_road(rgb, road, plan_slices(road, tile=64, overlap=16))
+    assert (rgb == 90).all()
+    assert (drawn != 90).any(axis=2).mean() > 0.3

@@ -29,10 +29,10 @@ def draw_road(rgb: RgbImage, road: Road, slices: RoadSlices) -> RgbImage:
         road: What was found.
         slices: Planned for it.
     Returns:
-        The picture, reduced by a whole factor if it is large.
+        A new picture, reduced by a whole factor if the frame is large.
     """
     factor = plan_overlay_factor(*rgb.shape[:2])
-    out = reduce_rgb(rgb, factor)
+    out = rgb.copy() if factor == 1 else reduce_rgb(rgb, factor)
     h, w = out.shape[:2]
     thick = max(1, round(max(h, w) / 900))
     if road.found:
