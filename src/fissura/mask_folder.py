@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fissura.data.pairs import IMAGE_SUFFIXES
 from fissura.errors import ImageError, SettingsError
@@ -12,6 +12,8 @@ from fissura.imaging.find import SourceImage
 
 class MaskFolder:
     """Mask of each picture: one file for one picture, or a folder searched by relative path and then by stem.
+
+    What lies where the mask of another picture belongs is that picture's alone.
 
     Args:
         path: File or folder.
@@ -29,6 +31,7 @@ class MaskFolder:
                 "pictures' names"
             )
         self.path = path
+        self._places = {place for image in images for place in _places(image)}
         self._by_stem: dict[str, list[Path]] = {}
         if path.is_dir():
             for file in sorted(path.rglob("*")):
@@ -42,10 +45,10 @@ class MaskFolder:
         if self.path.is_file():
             return self.path
         # 'fissura segment' names masks a.jpg.png and a.png.png where both a.jpg and a.png are there.
-        for stem, wanted in ((image.path.name, image.relative), (image.path.stem, image.relative.with_suffix(""))):
-            found = self._by_stem.get(stem, [])
-            alike = [file for file in found if file.relative_to(self.path).with_suffix("") == Path(wanted)]
-            chosen = alike or found
+        for wanted in _places(image):
+            found = self._by_stem.get(wanted.name, [])
+            alike = [file for file in found if self._place(file) == wanted]
+            chosen = alike or [file for file in found if self._place(file) not in self._places]
             if len(chosen) == 1:
                 return chosen[0]
             if chosen:
@@ -55,3 +58,11 @@ class MaskFolder:
                     "in folders like the pictures'"
                 )
         raise ImageError(f"no mask called {image.path.stem} in {self.path}")
+
+    def _place(self, file: Path) -> PurePosixPath:
+        return PurePosixPath(file.relative_to(self.path).with_suffix("").as_posix())
+
+
+def _places(image: SourceImage) -> tuple[PurePosixPath, PurePosixPath]:
+    """Where in the folder the mask of a picture belongs: ``a.jpg.png``, ``a.png``, both without their suffix."""
+    return image.relative, image.relative.with_suffix("")

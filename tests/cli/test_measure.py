@@ -189,6 +189,18 @@ def test_masks_as_segment_names_them(tmp_path):
     assert {row["source_frame"] for row in rows(tmp_path / "out" / "cracks.csv")} == {"a.png", "a.jpg"}
 
 
+def test_a_picture_without_a_mask_does_not_get_that_of_another(batch):
+    photos, masks, out = batch
+    (masks / "deep" / "a.png").unlink()
+    result = measure(photos, "--mask", masks, "--gsd-mm", "1", "--out", out)
+    assert result.exit_code == 1
+    assert "no mask called a in" in result.stderr
+    assert [row["source_frame"] for row in rows(out / "cracks.csv")] == ["a.png", "b.png"]
+    (masks / "a.png").rename(masks / "deep" / "a.png")
+    assert measure(photos, "--mask", masks, "--out", out.with_name("again")).exit_code == 1
+    assert [row["source_frame"] for row in rows(out.with_name("again") / "cracks.csv")] == ["b.png", "deep/a.png"]
+
+
 def test_same_names_from_two_sources_and_two_runs(tmp_path):
     for folder in ("x", "y", "z"):
         save(tmp_path / folder / "1.png", SCENE.rgb)

@@ -189,6 +189,12 @@ def test_swapped_order_is_put_right_where_it_shows() -> None:
     assert (found.latitude_deg, found.longitude_deg) == (33.5, -117.7)
 
 
+def test_matrice_300_has_latitude_first_and_a_capital_unit() -> None:
+    found = parse_pose("GPS(36.6146,-6.1120,12.5M) BAROMETER:0.3M\nISO:100 Shutter:60 EV: Fnum:2.2")
+    assert (found.latitude_deg, found.longitude_deg) == (36.6146, -6.112)
+    assert (found.relative_altitude_m, found.absolute_altitude_m) == (0.3, 12.5)
+
+
 @pytest.mark.parametrize("text", ["Thank you for flying with us!", "12:30 and 14:45", "", "[iso: 100] [ev: 0]"])
 def test_other_texts_hold_no_pose(text: str) -> None:
     assert parse_pose(text) == Pose()

@@ -94,6 +94,21 @@ def test_dji_log_reader(tmp_path: Path) -> None:
     assert found.at(0.0).captured_at == datetime(2026, 5, 1, 10, 0, 1, 500_000)
 
 
+def test_flight_reader_writes_the_time_of_flight_as_text_and_as_seconds(tmp_path: Path) -> None:
+    text = "OSD.flyTime,OSD.flyTime [s],OSD.latitude,OSD.longitude,OSD.height [ft],CAMERA.isVideo,CAMERA.yaw\n"
+    rows = [f"0m {n}.0s,{n}.0,5{n},8,100,{n >= 2},30\n" for n in range(5)]
+    found = read(tmp_path, text + "".join(rows))
+    assert found.at(0.5).latitude_deg == pytest.approx(52.5)
+    assert found.at(0.5).yaw_deg == 30.0
+    assert any("the video begins at 2.0 s" in note for note in found.notes)
+
+
+def test_times_of_day_go_on_after_midnight(tmp_path: Path) -> None:
+    times = ("23:59:58", "", "00:00:00.5", "00:00:00.0", "00:00:02", "23:59:59", "00:00:01")
+    found = read(tmp_path, "time(utc),height\n" + "".join(f"{time},{n}\n" for n, time in enumerate(times)))
+    assert [sample.time_s for sample in found.samples] == [0.0, 2.0, 2.5, 4.0, 86401.0, 86403.0]
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [

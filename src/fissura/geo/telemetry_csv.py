@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fissura.errors import DataError, SettingsError
@@ -53,7 +53,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "aircraft_pitch": ("pitch",),
     "aircraft_roll": ("roll",),
     "focal_35mm": ("focal35mm", "focallength35mm", "focallengthin35mm"),
-    "is_video": ("isvideo", "isrecording", "recording"),
+    "is_video": ("isvideo", "isrecording", "recording", "cameraisvideo", "cameraisrecording"),
 }  # fmt: skip
 _USABLE = ("latitude_deg", "relative_altitude_m", "absolute_altitude_m", "camera_yaw", "aircraft_yaw", "pitch_deg")
 _NEEDED = (
@@ -118,17 +118,19 @@ def read_table(path: Path, *, time_offset_s: float | None = None, rate_hz: float
 
 
 def find_columns(header: Sequence[str], notes: list[str]) -> dict[str, Column]:
-    """Columns by what they mean. Camera angles come before the aircraft's.
+    """Columns by what they mean. Camera angles come before the aircraft's, and of two columns of
+    one name the one with a unit: Flight Reader writes ``OSD.flyTime`` as text before ``OSD.flyTime [s]``.
 
     >>> find_columns(["time(millisecond)", "height_above_takeoff(feet)"], [])["relative_altitude_m"]
     Column(place=1, name='height_above_takeoff(feet)', factor=0.3048)
     """
-    parsed = [_parse_name(name) for name in header]
+    parsed = [(place, *_parse_name(name)) for place, name in enumerate(header)]
+    parsed.sort(key=lambda column: not column[2])
     columns: dict[str, Column] = {}
     for meaning, names in _NAMES.items():
         units = _units_of(meaning)
         for wanted in names:
-            for place, (key, unit) in enumerate(parsed):
+            for place, key, unit in parsed:
                 if key != wanted or meaning in columns:
                     continue
                 if units is None or unit in units:
@@ -256,7 +258,7 @@ class _Table:
             seconds = [self.number(row, "time") for row in numbers]
             if any(value is not None for value in seconds):
                 return _since_first(seconds)
-        clocks = [self.clock(row) for row in numbers]
+        clocks = _past_midnight([self.clock(row) for row in numbers])
         if any(clocks):
             return _since_first([None if c is None else _seconds_of(c) for c in clocks], always=True)
         if rate_hz is None:
@@ -290,6 +292,21 @@ def _parse_clock(text: str, *, is_utc: bool) -> datetime | None:
             except ValueError:
                 continue
     return moment.replace(tzinfo=UTC) if moment is not None and is_utc and moment.tzinfo is None else moment
+
+
+def _past_midnight(clocks: Sequence[datetime | None]) -> list[datetime | None]:
+    """Clock times of which those without a date go on after midnight: each jump back is a day later."""
+    found: list[datetime | None] = []
+    days, before = timedelta(0), None
+    for clock in clocks:
+        if clock is None or clock.year > 1900:
+            found.append(clock)
+            continue
+        if before is not None and before - clock > timedelta(hours=12):
+            days += timedelta(days=1)
+        before = clock
+        found.append(clock + days)
+    return found
 
 
 def _seconds_of(moment: datetime) -> float:

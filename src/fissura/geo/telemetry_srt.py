@@ -11,6 +11,7 @@ Older, one entry a second::
     GPS(149.0251,-20.2533,16) BAROMETER:1.9                        (longitude, latitude, altitude)
     F/2.8, SS 206, GPS (120.35, 23.12, 26), D 499.16m, H 98.00m    (longitude, latitude, satellites)
     73.0013,19.1497,0                                              (longitude, latitude, altitude)
+    GPS(36.6146,-6.1120,0.0M) BAROMETER:0.3M                       (latitude, longitude, altitude)
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from fissura.geo.telemetry import Pose, Sample, Telemetry, build_telemetry
 _NUMBER = r"[+-]?\d+(?:\.\d+)?"
 _TIMES = re.compile(r"^\s*(\d+):(\d\d):(\d\d)[,.](\d{1,3})\s*-->\s*(\d+):(\d\d):(\d\d)[,.](\d{1,3})", re.MULTILINE)
 _PAIR = re.compile(rf"([A-Za-z][A-Za-z_]*)\s*:\s*({_NUMBER})(?![\d/])")
-_GPS = re.compile(rf"\b(?:GPS|RTK)\s*\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*(?:,\s*({_NUMBER})\s*(m)?\s*)?\)")
+_GPS = re.compile(rf"\b(?:GPS|RTK)\s*\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*(?:,\s*({_NUMBER})\s*([mM])?\s*)?\)")
 _BARE = re.compile(rf"^\s*({_NUMBER})\s*,\s*({_NUMBER})\s*(?:,\s*({_NUMBER})\s*)?$", re.MULTILINE)
 _HEIGHT = re.compile(rf"(?<![A-Za-z.])H\s*[:=]?\s*({_NUMBER})\s*m\b")
 _GIMBAL = re.compile(rf"G\.PRY\s*\(\s*({_NUMBER})°?\s*,\s*({_NUMBER})°?\s*,\s*({_NUMBER})°?\s*\)")
@@ -180,12 +181,15 @@ def _position(text: str, pairs: dict[str, float]) -> tuple[float | None, float |
         return latitude, longitude, None
     found = _GPS.search(text)
     # The third number is an altitude with a unit, or beside a barometer; beside "H 40.0m" it counts satellites.
-    has_altitude = bool(found and (found[4] or "barometer" in pairs))
+    unit = found[4] if found else None
+    has_altitude = bool(found and (unit or "barometer" in pairs))
     if found is None:
         found, has_altitude = _BARE.search(text), True
     if found is None:
         return None, None, None
     longitude, latitude = float(found[1]), float(found[2])
+    if unit == "M":  # the Matrice 300's form has latitude first
+        latitude, longitude = longitude, latitude
     if abs(latitude) > 90 >= abs(longitude):
         latitude, longitude = longitude, latitude
     return latitude, longitude, float(found[3]) if has_altitude and found[3] else None
