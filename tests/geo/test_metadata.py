@@ -91,6 +91,12 @@ def test_altitude_below_the_sea_and_time_zones(photo):
     assert read_metadata(photo(detail={"DateTimeOriginal": "0000:00:00 00:00:00"})).captured_at is None
 
 
+@pytest.mark.parametrize("offset", ["+24:00", "-99:99", "+05:75"])
+def test_an_impossible_time_zone_is_none(photo, offset):
+    found = read_metadata(photo(detail={"DateTimeOriginal": "2026:02:03 04:05:06", "OffsetTimeOriginal": offset}))
+    assert found.captured_at == datetime(2026, 2, 3, 4, 5, 6)
+
+
 def test_damaged_xmp_is_a_problem_not_an_error(tmp_path):
     path = tmp_path / "a.jpg"
     Image.new("RGB", (8, 6)).save(path, xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><unclosed>")

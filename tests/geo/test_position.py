@@ -46,6 +46,11 @@ def test_the_middle_of_a_view_straight_down_is_below_the_camera():
     np.testing.assert_allclose(place(metadata()).placement.to_lonlat(MIDDLE), [[18.4, -33.5]], atol=1e-12)
 
 
+def test_positions_may_be_numbers_of_numpy():
+    photo = metadata(latitude_deg=np.float64(-33.5), longitude_deg=np.float64(18.4))
+    np.testing.assert_allclose(place(photo).placement.to_lonlat(MIDDLE), [[18.4, -33.5]], atol=1e-12)
+
+
 @pytest.mark.parametrize("yaw", [0.0, 42.8, -133.5, 180.0])
 def test_yaw_is_the_direction_of_the_upper_edge(yaw):
     photo = metadata(camera_yaw_deg=yaw)

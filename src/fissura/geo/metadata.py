@@ -270,7 +270,7 @@ def _captured_at(detail: Mapping[int, Any], main: Mapping[int, Any]) -> datetime
             taken = datetime.strptime(_text(text), "%Y:%m:%d %H:%M:%S")
         except ValueError:
             continue
-        zone = re.fullmatch(r"([+-])(\d\d):(\d\d)", _text(offset))
+        zone = re.fullmatch(r"([+-])([01]\d|2[0-3]):([0-5]\d)", _text(offset))
         if not zone:
             return taken
         shift = timedelta(hours=int(zone[2]), minutes=int(zone[3]))

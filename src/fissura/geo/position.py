@@ -84,7 +84,7 @@ class PhotoPlacement:
         self.sigma_m, self.notes = sigma_m, notes
         self._scale, self._origin_mm = scale, np.array(origin_mm)
         self._azimuth = math.radians(azimuth_deg)
-        plane = f"+proj=aeqd +lat_0={latitude_deg!r} +lon_0={longitude_deg!r} +ellps=WGS84 +units=m"
+        plane = f"+proj=aeqd +lat_0={float(latitude_deg)!r} +lon_0={float(longitude_deg)!r} +ellps=WGS84 +units=m"
         self._to_lonlat = pyproj.Transformer.from_crs(plane, "EPSG:4326", always_xy=True)
 
     def to_lonlat(self, points_rc: Points) -> Points:
