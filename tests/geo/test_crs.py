@@ -5,7 +5,16 @@ import pyproj
 import pytest
 
 from fissura.errors import GeometryError, SettingsError
-from fissura.geo.crs import choose_crs, read_crs, suspicious_position, to_crs, to_lonlat, transformer
+from fissura.geo.crs import (
+    choose_crs,
+    read_crs,
+    suspicious_position,
+    to_crs,
+    to_lonlat,
+    transformer,
+    unwrapped,
+    wrapped,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +68,21 @@ def test_crs_as_people_write_it(text, epsg):
 def test_no_crs_says_what_to_give():
     with pytest.raises(SettingsError, match=r"'UTM32' is no coordinate system; give an EPSG code"):
         read_crs("UTM32")
+
+
+def test_a_crs_that_is_nowhere_on_the_globe_is_an_error():
+    site = pyproj.CRS('LOCAL_CS["Site",UNIT["Meter",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]')
+    for act in (lambda: to_lonlat(np.zeros((1, 2)), site), lambda: transformer("EPSG:4326", site)):
+        with pytest.raises(GeometryError, match="there is no way from"):
+            act()
+
+
+def test_longitudes_on_both_sides_of_the_date_line_have_a_mean():
+    assert wrapped(float(unwrapped([179.5, -179.5, -179.0]).mean())) == pytest.approx(-179.6666667)
+    assert wrapped(float(unwrapped([-179.5, 179.5, 179.0]).mean())) == pytest.approx(179.6666667)
+    plain = np.array([9.1234567890123, -80.1, 9.3])
+    assert (unwrapped(plain) == plain).all()
+    assert [wrapped(x) for x in (plain[0], -180.0, 180.0)] == [plain[0], -180.0, 180.0]
 
 
 def test_there_and_back_with_longitude_first():

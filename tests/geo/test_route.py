@@ -1,5 +1,8 @@
 """Routes from every kind of file, and chainage and offset against the ellipsoid."""
 
+import sqlite3
+from contextlib import closing
+
 import numpy as np
 import pyogrio
 import pyproj
@@ -130,6 +133,25 @@ def test_csv(tmp_path, text, crs):
     check(read_route(path, crs=crs))
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["latitude_deg,longitude_deg", "Latitude (deg),Longitude (deg)", "lat_wgs84,lon_wgs84", "Breitengrad,Längengrad",
+     "Breitengrad,Laengengrad", "GPS Lat,GPS Long"],
+)  # fmt: skip
+def test_columns_with_units_are_not_swapped(tmp_path, header):
+    path = tmp_path / "a.csv"
+    path.write_text(header + "\n" + "\n".join(f"{y!r},{x!r}" for x, y in LONLAT.tolist()), encoding="utf-8")
+    check(read_route(path))
+
+
+@pytest.mark.parametrize("header", ["a,b", "lat,b", "lon1,lat1,lon2,lat2", "P1,9.0,48.0"])
+def test_a_header_that_is_not_understood_is_an_error(tmp_path, header):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{header}\n9.0,48.0\n9.1,48.0")
+    with pytest.raises(GeometryError, match=r"the first line of a\.csv is '.*one of lon, .* and one of lat, "):
+        read_route(path)
+
+
 def test_csv_errors(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("x,y\n" + "\n".join(f"{x},{y}" for x, y in XY))
@@ -140,6 +162,9 @@ def test_csv_errors(tmp_path):
         read_route(path)
     path.write_text("lon,lat\n9.0,48.0\n9.1,north")
     with pytest.raises(GeometryError, match=r"line 3 of a.csv is '9.1,north'; needed are two numbers"):
+        read_route(path)
+    path.write_text("# by hand\n\nlon,lat\n9.0,48.0\n\n# north\n9.1,north")
+    with pytest.raises(GeometryError, match=r"line 7 of a.csv"):
         read_route(path)
     path.write_text("lon,lat\n9.0,48.0")
     with pytest.raises(GeometryError, match="holds 1 vertices"):
@@ -159,6 +184,17 @@ def test_lines_are_put_together_in_order(tmp_path):
     np.testing.assert_allclose(found, five, atol=1e-9)
     check(read_route(save(tmp_path / "c.gpkg", [shapely.MultiLineString(pieces)])))
     check(read_route(save(tmp_path / "d.gpkg", [LONLAT[:2], shapely.Point(LONLAT[0]), LONLAT[1:]])))
+
+
+@pytest.mark.parametrize("srs_id", [-1, 0])
+def test_a_geopackage_of_an_undefined_crs_takes_the_one_given(tmp_path, srs_id):
+    path = save(tmp_path / "a.gpkg", [XY], CRS)
+    with closing(sqlite3.connect(path)) as database, database:
+        for table in ("gpkg_contents", "gpkg_geometry_columns"):
+            database.execute(f"update {table} set srs_id = ?", (srs_id,))
+    with pytest.raises(GeometryError, match=r"does not say its coordinate system.*--route-crs"):
+        read_route(path)
+    check(read_route(path, crs=CRS))
 
 
 def test_errors_say_what_to_do(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 
 from fissura.errors import OutputError
 from fissura.report.page import rank_worst, render_report, write_report
+from fissura.report.page_frame import find_frame
 from fissura.report.records import CrackPicture, MapPicture, SurveyCrack, SurveyFrame, SurveyResult
 from support.sample_survey import make_survey
 
@@ -281,3 +282,12 @@ def test_fields_that_are_not_numbers_do_no_harm(tmp_path):
     ])  # fmt: skip
     page = read(result)
     assert not page.wrong and len([a for tag, a in page.elements if tag == "tr" and "data-id" in a]) == 3
+
+
+def test_the_map_of_a_survey_across_the_date_line_is_as_wide_as_the_survey():
+    lonlat = np.array([[179.9999, -17.0], [-179.9999, -17.0001]])
+    frame = find_frame(SurveyResult("a", Path("a"), tracks=[("flight", lonlat)]))
+    assert frame is not None
+    metres = frame.to_metres(lonlat)
+    np.testing.assert_allclose(metres[1] - metres[0], [21.297, -11.07], atol=0.01)
+    assert frame.right - frame.left < 60

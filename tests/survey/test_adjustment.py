@@ -152,6 +152,19 @@ def test_the_pose_of_a_photo_is_what_its_gimbal_says(pitch, roll, yaw):
     assert up_direction(pose, prior.lens) == pytest.approx(np.angle(np.exp(1j * up)), abs=1e-4)
 
 
+def test_the_ground_of_photos_on_both_sides_of_the_date_line():
+    east = PosePrior(LENS, -17.0, 179.9999, 24.0, 0.0, (0.0, 0.0))
+    frame = GroundFrame.around([east, replace(east, longitude_deg=-179.9998), replace(east, longitude_deg=-179.9997)])
+    assert frame.longitude_deg == pytest.approx(-179.9998)
+    xy = frame.to_ground(np.array([[179.9999, -17.0], [-179.9999, -17.0]]))
+    assert np.hypot(*(xy[1] - xy[0])) * frame.gsd_mm / 1000 == pytest.approx(21.297, abs=0.01)
+
+
+def test_the_plane_of_numpys_numbers_is_one_for_proj():
+    frame = GroundFrame(np.float64(51.0), np.float64(7.5), 10.0)
+    assert frame.plane() == "+proj=aeqd +lat_0=51.0 +lon_0=7.5 +ellps=WGS84 +units=m"
+
+
 @pytest.mark.parametrize(("change", "reason"), [
     ({"latitude_deg": None}, "position"), ({"camera_yaw_deg": None}, "direction"),
     ({"relative_altitude_m": None}, "height"), ({"relative_altitude_m": -2.0}, "--ground-height"),

@@ -11,7 +11,7 @@ FOCAL = 2000.0
 
 
 def flight(*, azimuth_deg: float = 30.0, gsd_m: float = 0.02, height_m: float | None = 40.0, noise_m: float = 0.0,
-           steps: int = 60, latitude: float = 0.0) -> list[TrackPoint]:  # fmt: skip
+           steps: int = 60, latitude: float = 0.0, longitude: float = 10.0) -> list[TrackPoint]:  # fmt: skip
     """A straight track: 0.5 m a step, flown along the ground's upward axis."""
     rng = np.random.default_rng(0)
     track = []
@@ -20,7 +20,8 @@ def flight(*, azimuth_deg: float = 30.0, gsd_m: float = 0.02, height_m: float | 
         east = along * math.sin(math.radians(azimuth_deg)) + rng.normal(0, noise_m) * (noise_m > 0)
         north = along * math.cos(math.radians(azimuth_deg)) + rng.normal(0, noise_m) * (noise_m > 0)
         track.append(TrackPoint(
-            (100.0, -along / gsd_m), 0.0, latitude + north / 110_574.4, 10.0 + east / 111_319.5, height_m, None,
+            (100.0, -along / gsd_m), 0.0, latitude + north / 110_574.4,
+            (longitude + east / 111_319.5 + 180) % 360 - 180, height_m, None,
         ))  # fmt: skip
     return track
 
@@ -43,6 +44,16 @@ def test_positions_make_the_scale_surer_and_give_place_and_direction() -> None:
     for k, point in ((0, track[0]), (1, track[-1])):
         assert lonlat[k, 0] == pytest.approx(point.longitude_deg, abs=2e-6)
         assert lonlat[k, 1] == pytest.approx(point.latitude_deg, abs=2e-6)
+
+
+def test_a_flight_across_the_date_line_stays_together() -> None:
+    track = flight(longitude=179.99995)
+    assert track[0].longitude_deg > 179.9 and track[-1].longitude_deg < -179.9
+    place = place_ground(track, FOCAL)
+    assert place.scale is not None and place.placement is not None
+    assert place.scale.gsd_mm(np.array([[0.0, 0.0]])) == pytest.approx([20.0], rel=0.005)
+    lonlat = place.placement.to_lonlat(np.array([[0.0, 100.0], [-59 * 25.0, 100.0]]))
+    assert lonlat[:, 0] == pytest.approx([track[0].longitude_deg, track[-1].longitude_deg], abs=2e-6)
 
 
 def test_the_origin_of_the_canvas_counts() -> None:

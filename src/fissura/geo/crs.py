@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -48,6 +49,23 @@ def choose_crs(lonlat: LonLat) -> str:
     if latitude < -80:
         return "EPSG:5042"
     return f"EPSG:{(32600 if latitude >= 0 else 32700) + _zone(longitude, latitude)}"
+
+
+def unwrapped(longitudes_deg: Sequence[float] | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Longitudes by multiples of 360 degrees beside the first, so that means and medians hold across the date line.
+
+    `wrapped` brings what comes of them back.
+
+    >>> unwrapped([179.5, -179.5]).tolist()
+    [179.5, 180.5]
+    """
+    values = np.asarray(longitudes_deg, np.float64)
+    return values - 360.0 * np.rint((values - values[:1]) / 360.0)
+
+
+def wrapped(longitude_deg: float) -> float:
+    """The same longitude within -180 to 180 degrees."""
+    return math.remainder(longitude_deg, 360.0)
 
 
 def _zone(longitude: float, latitude: float) -> int:
@@ -104,7 +122,7 @@ def to_crs(lonlat: LonLat, crs: Any) -> npt.NDArray[np.float64]:
     """Longitude and latitude, shape (N, 2), to (easting, northing) in a CRS, whatever its own order of axes.
 
     Raises:
-        GeometryError: A position has no place in this CRS.
+        GeometryError: A position has no place in this CRS, or the CRS none on the globe.
     """
     return _transformed("EPSG:4326", _key(crs), lonlat)
 
@@ -113,7 +131,7 @@ def to_lonlat(xy: npt.NDArray[np.float64], crs: Any) -> LonLat:
     """(Easting, northing) in a CRS, shape (N, 2), to longitude and latitude.
 
     Raises:
-        GeometryError: A point has no place on the globe.
+        GeometryError: A point, or the CRS, has no place on the globe.
     """
     return _transformed(_key(crs), "EPSG:4326", xy)
 
@@ -123,6 +141,7 @@ def transformer(source: Any, target: Any) -> pyproj.Transformer:
 
     Raises:
         SettingsError: One of the two is no CRS.
+        GeometryError: There is no way from one to the other.
     """
     return _transformer(_key(source), _key(target))
 
@@ -136,7 +155,12 @@ def _key(crs: Any) -> str:
 
 @lru_cache(maxsize=32)
 def _transformer(source: str, target: str) -> pyproj.Transformer:
-    return pyproj.Transformer.from_crs(read_crs(source), read_crs(target), always_xy=True)
+    try:
+        return pyproj.Transformer.from_crs(read_crs(source), read_crs(target), always_xy=True)
+    except pyproj.exceptions.ProjError as error:
+        raise GeometryError(
+            f"there is no way from {source[:40]} to {target[:40]} ({error}); give a CRS that lies on the globe"
+        ) from error
 
 
 def _transformed(source: str, target: str, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fissura.geo.crs import unwrapped, wrapped
 from fissura.report.records import LonLat, SurveyResult
 
 Units = npt.NDArray[np.float64]
@@ -107,7 +108,7 @@ def _choose_projection(crs: str | None, lonlat: Units) -> tuple[Any, str]:
         target = None
     name = str(crs)
     if target is None or not target.is_projected:
-        lon, lat = lonlat.mean(0)
+        lon, lat = wrapped(float(unwrapped(lonlat[:, 0]).mean())), float(lonlat[:, 1].mean())
         target = CRS.from_proj4(f"+proj=tmerc +lon_0={lon:.6f} +lat_0={lat:.6f} +datum=WGS84 +units=m")
         name = "a local grid in metres"
     return Transformer.from_crs("EPSG:4326", target, always_xy=True), name

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyproj
 
 from fissura.errors import GeometryError
-from fissura.geo.crs import suspicious_position
+from fissura.geo.crs import suspicious_position, unwrapped, wrapped
 from fissura.geo.focal import estimate_focal_px, missing_focal
 from fissura.geo.gsd import (
     SIGMA_BAROMETER_M,
@@ -184,13 +184,15 @@ class GroundFrame:
     def around(cls, priors: Sequence[PosePrior]) -> GroundFrame:
         """The plane that touches the globe at the middle of some photos, as fine as the finer ones of them."""
         return cls(
-            float(np.median([p.latitude_deg for p in priors])), float(np.median([p.longitude_deg for p in priors])),
+            float(np.median([p.latitude_deg for p in priors])),
+            wrapped(float(np.median(unwrapped([p.longitude_deg for p in priors])))),
             float(np.percentile([p.gsd_mm for p in priors], 25)),
         )  # fmt: skip
 
     def plane(self) -> str:
         """The projection as PROJ writes it, in metres."""
-        return f"+proj=aeqd +lat_0={self.latitude_deg!r} +lon_0={self.longitude_deg!r} +ellps=WGS84 +units=m"
+        latitude, longitude = float(self.latitude_deg), float(self.longitude_deg)
+        return f"+proj=aeqd +lat_0={latitude!r} +lon_0={longitude!r} +ellps=WGS84 +units=m"
 
     def to_ground(self, lonlat: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Longitude and latitude, shape (N, 2), to ground pixels (x, y)."""

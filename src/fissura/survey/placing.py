@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyproj
 
+from fissura.geo.crs import unwrapped, wrapped
 from fissura.geo.position import SIGMA_GNSS_M, PhotoPlacement
 from fissura.geo.scale import GroundScale
 
@@ -114,8 +115,9 @@ def _project(track: Sequence[TrackPoint]) -> _Metres | None:
     known = [p for p in track if p.latitude_deg is not None and p.longitude_deg is not None]
     if not known:
         return None
-    latitudes, longitudes = [p.latitude_deg for p in known], [p.longitude_deg for p in known]
-    centre = float(np.mean(latitudes)), float(np.mean(longitudes))  # type: ignore[arg-type]
+    latitudes = np.array([p.latitude_deg for p in known], np.float64)
+    longitudes = unwrapped(np.array([p.longitude_deg for p in known], np.float64))
+    centre = float(latitudes.mean()), wrapped(float(longitudes.mean()))
     plane = pyproj.Transformer.from_crs(
         "EPSG:4326", f"+proj=aeqd +lat_0={centre[0]!r} +lon_0={centre[1]!r} +ellps=WGS84 +units=m", always_xy=True
     )
