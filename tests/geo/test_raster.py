@@ -12,9 +12,12 @@ import pytest
 import rasterio
 from affine import Affine
 from rasterio.control import GroundControlPoint
+from rasterio.errors import NotGeoreferencedWarning
 
 from fissura.geo.gsd import find_ground_scale
 from fissura.geo.position import find_position
+from fissura.geo.raster import RasterMap, read_placement
+from fissura.imaging.write import Placement
 
 DATA = os.environ.get("FISSURA_DATA")
 GEOD = pyproj.Geod(ellps="WGS84")
@@ -86,6 +89,23 @@ def test_control_points(tmp_path):
     path = tiff(tmp_path / "a.tif", "EPSG:32632", gcps=gcps)
     np.testing.assert_allclose(find_ground_scale(path).scale.gsd_mm(ANY), 5.0, rtol=1e-3)
     assert find_position(path).placement is not None
+
+
+def test_control_points_do_not_count_beside_a_transform():
+    gcps = [GroundControlPoint(row=r, col=c, x=c * 0.5, y=-r * 0.5) for r, c in ((0, 0), (0, 100), (60, 0))]
+    transform = Affine(0.01, 0, 5e5, 0, -0.01, 5.5e6)
+    placement = Placement("EPSG:32632", transform, tuple(gcps), "EPSG:32632")
+    np.testing.assert_array_equal(
+        RasterMap(placement).to_lonlat(ANY), RasterMap(Placement("EPSG:32632", transform)).to_lonlat(ANY)
+    )
+
+
+def test_a_crs_without_a_transform_places_nothing(tmp_path):
+    with pytest.warns(NotGeoreferencedWarning):
+        path = tiff(tmp_path / "a.tif", "EPSG:32632")
+    assert read_placement(path) is None
+    assert "states no height" in find_ground_scale(path).reason
+    assert find_position(path).placement is None
 
 
 def test_no_crs_is_a_reason(tmp_path):

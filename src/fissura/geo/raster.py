@@ -26,7 +26,10 @@ _STEP_PX = 8.0
 
 
 def read_placement(path: Path) -> tuple[Placement, tuple[int, int]] | None:
-    """Place on the map and size (rows, columns) of a file, or None for a plain picture or no raster at all."""
+    """Place on the map and size (rows, columns) of a file, or None for a plain picture or no raster at all.
+
+    A CRS alone places nothing: its pixels would be metres, or degrees, from the map's origin.
+    """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
@@ -39,7 +42,7 @@ def read_placement(path: Path) -> tuple[Placement, tuple[int, int]] | None:
                 size_hw = int(dataset.height), int(dataset.width)
         except RasterioError:
             return None
-    if placement.crs is None and placement.transform.is_identity and not placement.gcps:
+    if placement.transform.is_identity and not placement.gcps:
         return None
     return placement, size_hw
 
@@ -81,7 +84,7 @@ class RasterMap:
 
     def __init__(self, placement: Placement) -> None:
         crs, self._transform = placement.crs, placement.transform
-        if placement.gcps:
+        if placement.by_gcps:
             from rasterio.transform import from_gcps
 
             crs, self._transform = placement.gcps_crs, from_gcps(list(placement.gcps))

@@ -84,7 +84,7 @@ def open_temporary(
         profile |= {"jpeg_quality": _JPEG_TEMPORARY, "photometric": "ycbcr", "interleave": "pixel"}
     else:
         profile |= {"zlevel": 1} | ({"photometric": "rgb"} if bands == 3 else {})
-    if placement is not None and placement.gcps:
+    if placement is not None and placement.by_gcps:
         profile |= {"gcps": list(placement.gcps), "crs": placement.gcps_crs}
     elif placement is not None:
         profile |= {"crs": placement.crs, "transform": placement.transform}

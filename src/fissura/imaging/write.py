@@ -48,6 +48,11 @@ class Placement:
     gcps: tuple[Any, ...] = ()
     gcps_crs: Any = None
 
+    @property
+    def by_gcps(self) -> bool:
+        """Whether control points give its place: only where there is no transform."""
+        return bool(self.gcps) and self.transform.is_identity
+
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write a whole file atomically; missing folders are made.
@@ -193,7 +198,7 @@ def write_geotiff(
         "driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint8", "tiled": True,
         "blockxsize": 256, "blockysize": 256, "compress": "deflate", "bigtiff": "if_safer",
     }  # fmt: skip
-    if placement.gcps:
+    if placement.by_gcps:
         profile |= {"gcps": list(placement.gcps), "crs": placement.gcps_crs}
     else:
         profile |= {"crs": placement.crs, "transform": placement.transform}

@@ -36,7 +36,7 @@ class Region:
         self.height, self.width = raster.size_hw
         self._whole: BoolMask | None = None
         placement = raster.placement
-        if roi.is_picture or (placement is not None and placement.gcps):
+        if roi.is_picture or (placement is not None and placement.by_gcps):
             self._whole = self._fit(_Part(self.height, self.width, placement))
         else:
             self._check()
