@@ -50,6 +50,14 @@ def test_every_figure_is_the_one_of_the_metrics():
         assert found[name][0] == pytest.approx(expected[name]), name
 
 
+def test_background_that_nobody_predicts_has_a_precision_of_zero():
+    truth = np.zeros((40, 50), bool)
+    truth[10:20] = True
+    scores = scored([(np.ones((40, 50), np.float32), truth)])
+    found = compute(ImageCounts.of(scores, {}), np.ones((1, 1)))
+    assert found["macro-P"][0] == pytest.approx(scores[0].figures()["macro-P"]) == pytest.approx(0.125)
+
+
 def test_a_weight_of_two_is_the_image_twice():
     images = noisy_lines(4)
     weighted = compute(ImageCounts.of(scored(images), {}), np.array([[2.0, 0.0, 1.0, 0.0]]))

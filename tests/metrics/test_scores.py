@@ -73,3 +73,8 @@ def test_average_iou_over_the_thresholds():
     # Unions 4, 3, 3, 2, 2 with hits 2, 2, 1, 1, 0.
     expected = (19 * 2 / 4 + 20 * 2 / 3 + 20 * 1 / 3 + 30 * 1 / 2 + 10 * 0) / 99
     assert scores.average_iou(FOUR) == pytest.approx(expected)
+
+
+def test_background_that_is_there_and_nowhere_predicted_has_a_precision_of_zero():
+    assert scores.macro_precision(PixelCounts(tp=3, fp=1, fn=0, tn=0)) == pytest.approx(3 / 4 / 2)
+    assert scores.macro_precision(PixelCounts(tp=3, fp=0, fn=0, tn=0)) == 1.0

@@ -194,3 +194,12 @@ def test_mean_over_sets_leaves_out_what_is_not_defined():
     mean = mean_figures([{"F1": 0.6, "x": math.nan}, {"F1": math.nan, "x": math.nan}, {"F1": 0.8, "x": math.nan}])
     assert mean["F1"] == pytest.approx(0.7)
     assert math.isnan(mean["x"])
+
+
+def test_the_mean_of_miou_is_not_called_zero_where_nothing_is_predicted():
+    score, truth = SetScore(), np.zeros((20, 20), bool)
+    truth[3] = True
+    score.add(np.zeros((20, 20), np.float32), truth)
+    name = "mIoU (per-image mean)"
+    assert score.figures()[name] == pytest.approx(0.95 / 2)
+    assert "nothing is predicted" not in score.protocol()[name]

@@ -63,7 +63,8 @@ def _missed(counts: ImageCounts, weight: FloatArray) -> FloatArray:
 
 def _macro_precision(counts: ImageCounts, weight: FloatArray) -> FloatArray:
     tp, fp, fn, tn = (weight @ counts.pixels).T
-    return _two_classes(_ratio(tp, tp + fp, truth=tp + fn), tn, tn + fn)
+    # As in `fissura.metrics.scores`: 0 where no background is predicted but some is there.
+    return _two_classes(_ratio(tp, tp + fp, truth=tp + fn), tn, np.where(tn + fn > 0, tn + fn, fp))
 
 
 def _macro_f1(counts: ImageCounts, weight: FloatArray) -> FloatArray:

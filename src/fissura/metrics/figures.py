@@ -36,7 +36,8 @@ def _false_alarm_share(score: SetScore) -> float:
     return score.false_alarms / empty if empty else scores.NOT_DEFINED
 
 
-_MEAN = "mean over the images whose truth holds crack (0 where nothing is predicted)"
+_OVER = "mean over the images whose truth holds crack"
+_MEAN = f"{_OVER} (0 where nothing is predicted)"
 
 _FIGURES = (
     _Figure(
@@ -90,7 +91,7 @@ _FIGURES = (
         lambda s: s.mean(lambda i: scores.iou(i.pixels)),
     ),
     _Figure(
-        "mIoU" + PER_IMAGE, f"mIoU of each image at threshold {{t}}, {_MEAN}",
+        "mIoU" + PER_IMAGE, f"mIoU of each image at threshold {{t}}, {_OVER}",
         lambda s: s.mean(lambda i: scores.mean_iou(i.pixels)),
     ),
     _Figure(

@@ -5,6 +5,7 @@ What empty masks mean, everywhere in this package:
 - The truth holds no crack: the score is *not defined*, given as NaN (``null`` in JSON, ``-`` in tables),
   and left out of means. Such images are judged by the false-alarm share instead.
 - The truth holds crack and nothing is predicted: precision, recall, F1 and IoU are 0.
+- The truth holds background and none is predicted: its precision is 0.
 - Neither holds background: the background's part is left out of the means of both classes.
 """
 
@@ -63,7 +64,9 @@ def mean_pixel_accuracy(counts: PixelCounts) -> float:
 
 def macro_precision(counts: PixelCounts) -> float:
     """Mean of the precision of crack and of background, 0 to 1."""
-    return _class_mean(counts, counts.tp, counts.tp + counts.fp, counts.tn, counts.tn + counts.fn)
+    # Where no background is predicted but some is there, all of it is false alarms: 0 of them.
+    predicted = counts.tn + counts.fn or counts.fp
+    return _class_mean(counts, counts.tp, counts.tp + counts.fp, counts.tn, predicted)
 
 
 def macro_f1(counts: PixelCounts) -> float:
