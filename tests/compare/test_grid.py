@@ -50,11 +50,16 @@ def test_a_recipe_from_a_file_with_other_keys(data_root: Path, tmp_path: Path):
         ({"networks": {"x": {"architecture": "unet", "architecture_options": {"depth": 3}}}}, "depth"),
         ({"networks": {"x": {"learning_rat": 1}}}, "learning_rat"),
         ({"networks": {"x": {"steps": 9}}}, "must see the same crops"),
+        ({"networks": {"x": {"turned": 1.0}}}, "x changes turned, but all cells must see the same crops"),
+        ({"networks": {"x": {"distractors": 0.5, "synthetic_wide": 1.0}}}, "x changes distractors, synthetic_wide"),
         ({"networks": {"a/b": {}}}, "cannot name a folder"),
         ({"enhancers": {"none": {}, "x": {"enhancer": {"name": "sharpen"}}}}, r"cell hac\+x\+0 cannot be made"),
         ({"enhancers": {"x": {"enhancer": {"name": "darkening"}}}}, "must hold 'none"),
         ({"enhancers": {"none": {"learning_rate": 1}}}, "must hold 'none"),
         ({"tests": ["lines/train"]}, "trained on"),
+        ({"tests": ["./lines/train"]}, "trained on"),
+        ({"tests": ["lines//train"]}, "trained on"),
+        ({"tests": ["other/../lines/train"]}, "trained on"),
         ({"tests": ["gone/test"]}, "is not there"),
         ({"reference_test": "cfd/test"}, "none of the tests"),
         ({"base": "gone.yaml"}, r"cannot read the config .*gone\.yaml"),
@@ -68,6 +73,15 @@ def test_what_makes_no_sense_is_said_before_anything_runs(
     path = write_grid(tmp_path / "g.yaml", grid_keys(data_root, **changes))
     with pytest.raises(SettingsError, match=message):
         read_grid(path)
+
+
+def test_sets_of_another_root_are_trained_on_where_they_lie(data_root: Path, tmp_path: Path):
+    keys = grid_keys(data_root, tests=["lines/test"])
+    keys["recipe"]["train"] = [{"folder": "test", "root": str(data_root / "lines")}]  # type: ignore[index]
+    with pytest.raises(SettingsError, match="trained on"):
+        read_grid(write_grid(tmp_path / "g.yaml", keys))
+    keys["recipe"]["train"] = [{"folder": "lines/test", "root": str(tmp_path / "made")}]  # type: ignore[index]
+    assert read_grid(write_grid(tmp_path / "g.yaml", keys)).cells
 
 
 def test_a_part_of_a_grid(grid_file: Path):

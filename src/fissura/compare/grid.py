@@ -16,7 +16,10 @@ from fissura.train.config import TrainConfig, make_config, read_yaml
 NONE = "none"
 """The enhancer that is none, against which every difference is taken."""
 _NAME = r"^[a-z0-9][a-z0-9_.-]*$"
-_EQUAL_KEYS = ("train", "data_root", "synthetic", "tile", "batch", "steps", "seed", "name")
+_EQUAL_KEYS = (
+    "train", "data_root", "synthetic", "synthetic_wide", "turned", "distractors", "tile", "batch", "steps", "seed",
+    "name",
+)  # fmt: skip
 """Keys that decide which crops are seen, and so belong to the grid, not to a cell."""
 
 
@@ -196,11 +199,12 @@ def _check_names(config: GridConfig, path: Path) -> None:
 
 
 def _check_tests(config: GridConfig, recipe: TrainConfig, path: Path) -> None:
-    trained = {entry.folder.strip("/") for entry in recipe.train}
+    root = Path(recipe.data_root)
+    trained = {entry.path(root).resolve() for entry in recipe.train}
     for name in config.tests:
-        if name.strip("/") in trained:
+        folder = root / name
+        if folder.resolve() in trained:
             raise SettingsError(f"{path}: {name} is trained on, so it cannot be a test")
-        folder = Path(recipe.data_root) / name
         if not folder.is_dir():
             raise SettingsError(f"{path}: the test {folder} is not there; tests are folders below data_root")
 
