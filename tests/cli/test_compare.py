@@ -12,7 +12,9 @@ from tests.compare.conftest import grid_keys, write_grid, write_set
 from typer.testing import CliRunner, Result
 
 import fissura.compare.run
+import fissura.compare.speed
 from fissura.cli.compare import compare
+from fissura.errors import ModelError
 
 APP = typer.Typer()
 APP.command()(compare)
@@ -58,6 +60,20 @@ def test_an_unreadable_image_is_exit_status_one(grid_file: Path, tmp_path: Path,
     assert result.exit_code == 1
     assert "other/test/p1" in result.stderr
     assert result.stdout == ""
+
+
+def test_the_tables_are_written_when_the_speed_cannot_be_measured(
+    grid_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object, **__: object) -> None:
+        raise ModelError("the weights are damaged")
+
+    monkeypatch.setattr(fissura.compare.run, "load_for_scoring", lambda *_, **__: DarkIsCrack())
+    monkeypatch.setattr(fissura.compare.speed, "measure_speed", fail)
+    result = run(grid_file, "--out", tmp_path / "out", "--only", "network=unet", "--only", "enhancer=none")
+    assert result.exit_code == 1
+    assert "failed: speed: the weights are damaged" in result.stderr
+    assert (tmp_path / "out" / "table.md").is_file()
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.compare.conftest import grid_keys, write_grid
 
 import fissura.compare.run
+import fissura.compare.speed
+import fissura.infer.backend
 import fissura.train.loop
 from fissura.compare.figures import FIGURES
 from fissura.compare.grid import Grid, choose_cells, read_grid
@@ -20,7 +23,7 @@ from fissura.compare.run import Limits, run_cells
 from fissura.compare.speed import measure_speed
 from fissura.compare.store import FAILED, FINISHED, NOT_RUN, Store
 from fissura.errors import OutputError, SettingsError
-from fissura.nets import build_model, save_weights
+from fissura.nets import build_model, load_weights, save_weights
 from fissura.train.loop import make_card
 
 
@@ -167,6 +170,93 @@ def test_an_empty_image_in_a_test_is_left_out_everywhere_and_named(
     assert {row.tests["lines/test"].images for row in rows} == {3}
     assert {row.tests["other/test"].images for row in rows} == {3}
     assert "lines/test/p2" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+
+
+def test_a_test_that_cannot_be_read_takes_nothing_from_the_others(
+    data_root: Path, grid_file: Path, tmp_path: Path, instant: list[str]
+):
+    out = tmp_path / "out"
+    for kind in ("images", "masks"):
+        (data_root / "bad" / "test" / kind).mkdir(parents=True)
+        (data_root / "bad" / "test" / kind / "a.png").write_bytes(b"x")
+    tests = ["lines/test", "bad/test", "other/test"]
+    worse = read_grid(write_grid(tmp_path / "b.yaml", grid_keys(data_root, tests=tests)))
+    store, notes = run(worse, out, ["network=hac"])
+    assert list(notes.failed) == ["hac+none+0, bad/test", "hac+darkening+0, bad/test"]
+    assert statuses(store) == [FAILED, NOT_RUN, FAILED, NOT_RUN]
+    rows = write_tables(store, {})
+    assert [list(row.tests) for row in rows[:2]] == [["lines/test", "other/test"]] * 2
+    assert rows[1].tests["lines/test"].differences
+    assert rows[0].remark == "failed" and rows[0].label == ""
+    assert "- hac+none+0: none of the 1 images" in (out / "table.md").read_text(encoding="utf-8")
+    assert run(worse, out, ["network=hac"])[1].failed
+    store = Store(read_grid(grid_file), out)
+    assert statuses(store) == [FINISHED, NOT_RUN, FINISHED, NOT_RUN]
+    assert write_tables(store, {})[0].record.error == ""
+    assert instant == ["hac-none-0", "hac-darkening-0"]
+
+
+def test_the_time_of_a_training_is_kept_and_expected_of_others_alone(
+    data_root: Path, grid_file: Path, tmp_path: Path, instant: list[str]
+):
+    out = tmp_path / "out"
+    keys = grid_keys(data_root, tests=["lines/test"])
+    store, _ = run(read_grid(write_grid(tmp_path / "a.yaml", keys)), out, ["enhancer=none"])
+    for cell in store.grid.cells[:2]:
+        facts = dict(store.record(cell).facts) | {"training_seconds": 3600.0, "scoring_seconds": 20.0}
+        store.write_record(cell, FINISHED, facts)
+    # Both are scored on the test that is new, which takes about as long as the old one did; none is trained.
+    store, notes = run(read_grid(grid_file), out, minutes=1)
+    assert statuses(store) == [FINISHED, FINISHED, NOT_RUN, NOT_RUN]
+    assert "2 cells are not run" in notes.lines[-1]
+    facts = store.record(store.grid.cells[0]).facts
+    assert facts["training_seconds"] == 3600
+    assert 20 <= facts["scoring_seconds"] < 80
+    assert facts["seconds"] == pytest.approx(3600 + facts["scoring_seconds"], abs=0.1)
+
+
+def test_a_training_whose_scoring_was_stopped_keeps_its_time(
+    grid_file: Path, tmp_path: Path, instant: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    grid, out = read_grid(grid_file), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(fissura.compare.run, "score_test", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(grid, out)
+    store, cell = Store(grid, out), grid.cells[0]
+    assert store.record(cell).status == NOT_RUN
+    assert {"training_seconds", "parameters"} <= store.record(cell).facts.keys()
+
+
+def test_a_reference_without_cracks_calls_nothing_undertrained(data_root: Path, tmp_path: Path, instant: list[str]):
+    for path in (data_root / "other" / "test" / "masks").iterdir():
+        Image.fromarray(np.zeros((50, 60), np.uint8)).save(path)
+    keys = grid_keys(data_root, reference_test="other/test")
+    store, _ = run(read_grid(write_grid(tmp_path / "g.yaml", keys)), tmp_path / "out")
+    assert {row.label for row in write_tables(store, {})} == {""}
+
+
+def test_speed_of_damaged_weights_is_that_of_another_seed_or_left_out(
+    data_root: Path, tmp_path: Path, instant: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    class Backend:
+        def predict_tiles(self, images):
+            return images
+
+    monkeypatch.setattr(fissura.compare.speed, "export_cell", lambda weights, path, *, tile: load_weights(weights))
+    monkeypatch.setattr(fissura.infer.backend, "load_backend", lambda *_: Backend())
+    keys = grid_keys(data_root, seeds=[0, 1], speed={"rounds": 1, "side": 32})
+    store, _ = run(read_grid(write_grid(tmp_path / "g.yaml", keys)), tmp_path / "out")
+    for cell in store.grid.cells:
+        if cell.enhancer == "darkening" and (cell.network == "hac" or cell.seed == 0):
+            store.weights(cell).write_bytes(b"broken")
+    told: list[str] = []
+    found = measure_speed(store, on_error=lambda name, error: told.append(f"{name}: {error}"))
+    assert set(found) == {"hac+none", "unet+none", "unet+darkening"}
+    assert len(told) == 1 and told[0].startswith("speed of hac+darkening: ")
 
 
 def test_identical_cells_differ_by_nothing_and_good_ones_are_not_undertrained(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fissura.cli.console import Tally, plain_errors, say
-from fissura.errors import MissingDependencyError, SettingsError
+from fissura.errors import FissuraError, MissingDependencyError, SettingsError
 
 if TYPE_CHECKING:
     from fissura.compare.results import Row
@@ -66,10 +66,15 @@ def compare(
         listener = _Console(tally, quiet=quiet)
         try:
             run_cells(store, cells, listener, Limits(limit_minutes, threads))
+            milliseconds = read_speed(store)
+            if speed and limit_minutes != 0:
+                try:
+                    milliseconds = measure_speed(store, on_error=tally.fail)
+                except (FissuraError, RuntimeError) as error:
+                    tally.fail("speed", error)
         except KeyboardInterrupt:
             write_tables(store, read_speed(store))
             raise
-        milliseconds = measure_speed(store) if speed and limit_minutes != 0 else read_speed(store)
         rows = write_tables(store, milliseconds)
         if not quiet:
             _print_rows(rows, plan.config.tests)
@@ -107,7 +112,7 @@ def _print_rows(rows: Sequence[Row], tests: Sequence[str]) -> None:
             line = f"{name:<{width}}  {e.value:.3f} ({e.low:.3f} to {e.high:.3f})"
             if difference := row.tests[test].differences.get(DECISIVE):
                 line += f"  {difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
-            say(line + (f"  {row.label}" if row.label else ""))
+            say(line + (f"  {row.remark}" if row.remark else ""))
     waiting = sum(row.record.status != FINISHED for row in rows)
     if waiting:
         say(f"\n{waiting} of {len(rows)} cells are not finished; the same command goes on with them")

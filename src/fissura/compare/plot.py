@@ -14,7 +14,7 @@ _GREY = "0.65"
 
 
 def draw(grid: Grid, rows: Sequence[Row]) -> bytes | None:
-    """PNG with a line of two panels for each test; None if no cell is finished. Undertrained cells are grey."""
+    """PNG with a line of two panels for each test; None if no cell has any. Undertrained cells are grey."""
     shown = [row for row in rows if row.tests]
     tests = [test for test in grid.config.tests if any(test in row.tests for row in shown)]
     if not tests:

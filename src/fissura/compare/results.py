@@ -48,7 +48,7 @@ class Row:
         seed: The seed, or `ALL_SEEDS`.
         record: Whether it is finished, failed or not run.
         label: `UNDERTRAINED` or `NO_NONE`, which support no conclusion, or nothing.
-        tests: By name; empty unless finished.
+        tests: Those that it has been scored on, by name; all of them if it is finished.
     """
 
     network: str
@@ -63,11 +63,17 @@ class Row:
         """What its size and speed depend on."""
         return f"{self.network}+{self.enhancer}"
 
+    @property
+    def remark(self) -> str:
+        """What keeps it from supporting a conclusion; empty if nothing does."""
+        status = "" if self.record.status == FINISHED else self.record.status
+        return ", ".join(filter(None, (status, self.label)))
+
 
 def make_rows(store: Store, cells: Sequence[Cell]) -> list[Row]:
-    """All rows, network by network, enhancer by enhancer; cells that are not finished have a row without figures."""
+    """All rows, network by network, enhancer by enhancer; each with figures of the tests that it has been scored on."""
     records = {cell: store.record(cell) for cell in cells}
-    values = _Values(store, [cell for cell in cells if records[cell].status == FINISHED])
+    values = _Values(store, cells)
     rows = []
     for combination in dict.fromkeys((cell.network, cell.enhancer) for cell in _by_network(cells)):
         members = [cell for cell in cells if (cell.network, cell.enhancer) == combination]
@@ -79,15 +85,14 @@ def make_rows(store: Store, cells: Sequence[Cell]) -> list[Row]:
 
 
 class _Values:
-    """Figures of every finished cell on every test, over the images that all of them could read."""
+    """Figures of every cell on every test that it has been scored on, over the images that all of them could read."""
 
-    def __init__(self, store: Store, finished: Sequence[Cell]) -> None:
+    def __init__(self, store: Store, cells: Sequence[Cell]) -> None:
         self.images: dict[str, list[str]] = {}
         self.left_out: dict[tuple[str, str], dict[str, str]] = {}
         self._values: dict[tuple[str, str], Values] = {}
-        self.finished = {cell.name for cell in finished}
         for test in store.grid.config.tests:
-            counts = {cell.name: store.counts(cell, test) for cell in finished}
+            counts = {cell.name: store.counts(cell, test) for cell in cells if store.has_counts(cell, test)}
             self.images[test] = common = _common_images(counts.values())
             if not common:
                 continue
@@ -95,6 +100,10 @@ class _Values:
             for name, table in counts.items():
                 self._values[name, test] = compute(table.take(common), weight)
                 self.left_out[name, test] = {str(stem): str(reason) for stem, reason in table.left_out}
+
+    def known(self, cells: Sequence[Cell], test: str) -> bool:
+        """Whether all of some cells have figures of a test."""
+        return all((cell.name, test) in self._values for cell in cells)
 
     def mean(self, cells: Sequence[Cell], test: str) -> Values:
         """Mean over cells, set by set."""
@@ -104,35 +113,37 @@ class _Values:
 
 def _row(store: Store, cells: Sequence[Cell], seed: str, record: CellRecord, values: _Values) -> Row:
     first = cells[0]
-    none = [other for cell in cells if (other := _without_enhancer(store, cell)) and other.name in values.finished]
-    complete = len(none) == len(cells)
+    none = [_without_enhancer(store, cell) for cell in cells]
     tests = {}
-    if record.status == FINISHED:
-        for test in store.grid.config.tests:
-            if not values.images[test]:
-                continue
-            mine = values.mean(cells, test)
-            differences: dict[str, Estimate] = {}
-            if complete and first.enhancer != NONE:
-                base = values.mean(none, test)
-                differences = {name: estimate(mine[name] - base[name]) for name in mine}
-            figures = {name: estimate(array) for name, array in mine.items()}
-            left_out = values.left_out[first.name, test]
-            tests[test] = TestRow(len(values.images[test]), figures, differences, left_out)
-    label = ""
-    if record.status == FINISHED and not complete:
-        label = NO_NONE
-    elif record.status == FINISHED and values.images[store.grid.reference_test]:
-        reached = values.mean(none, store.grid.reference_test)[DECISIVE][0]
-        label = "" if reached >= store.grid.config.trained_from else UNDERTRAINED
-    return Row(first.network, first.enhancer, seed, record, label, tests)
+    for test in store.grid.config.tests:
+        if not values.known(cells, test):
+            continue
+        mine = values.mean(cells, test)
+        differences: dict[str, Estimate] = {}
+        if first.enhancer != NONE and values.known(none, test):
+            base = values.mean(none, test)
+            differences = {name: estimate(mine[name] - base[name]) for name in mine}
+        figures = {name: estimate(array) for name, array in mine.items()}
+        tests[test] = TestRow(len(values.images[test]), figures, differences, values.left_out[first.name, test])
+    return Row(first.network, first.enhancer, seed, record, _label(store, tests, none, values), tests)
 
 
-def _without_enhancer(store: Store, cell: Cell) -> Cell | None:
-    for other in store.grid.cells:
-        if (other.network, other.enhancer, other.seed) == (cell.network, NONE, cell.seed):
-            return other
-    return None
+def _label(store: Store, tests: Mapping[str, TestRow], none: Sequence[Cell], values: _Values) -> str:
+    """What figures on some tests are worth beside those of the cells without enhancer."""
+    if tests and not any(values.known(none, test) for test in tests):
+        return NO_NONE
+    reference = store.grid.reference_test
+    if not tests or not values.known(none, reference):
+        return ""
+    # On a test without cracks it is NaN, which says nothing about the training.
+    reached = values.mean(none, reference)[DECISIVE][0]
+    return UNDERTRAINED if reached < store.grid.config.trained_from else ""
+
+
+def _without_enhancer(store: Store, cell: Cell) -> Cell:
+    """The grid has one for every network and seed."""
+    wanted = cell.network, NONE, cell.seed
+    return next(other for other in store.grid.cells if (other.network, other.enhancer, other.seed) == wanted)
 
 
 def _by_network(cells: Sequence[Cell]) -> list[Cell]:

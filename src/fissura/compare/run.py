@@ -11,9 +11,11 @@ from typing import Any, Protocol
 
 from fissura.compare.grid import Cell
 from fissura.compare.scoring import load_for_scoring, score_test
-from fissura.compare.store import FAILED, FINISHED, Store
+from fissura.compare.store import FAILED, FINISHED, NOT_RUN, Store
 from fissura.errors import DataError, FissuraError, ModelError, OutputError
 
+_FAILURES = (FissuraError, OSError, RuntimeError, ValueError, ArithmeticError, MemoryError)
+"""What fails a cell or a test and lets the others go on."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -24,7 +26,7 @@ class Listener(Protocol):
         """A line for people."""
 
     def fail(self, source: str, error: BaseException) -> None:
-        """A cell or an image failed; the others go on."""
+        """A cell, a test of it or an image failed; the others go on."""
 
 
 @dataclass
@@ -62,31 +64,33 @@ def run_cells(store: Store, cells: Sequence[Cell], listener: Listener, limits: L
     if len(waiting) < len(cells):
         listener.say(f"{len(cells) - len(waiting)} of {len(cells)} cells are finished already")
     sets = _SharedSets()
-    took = {cell: float(records[cell].facts.get("seconds", 0)) for cell in cells if records[cell].status == FINISHED}
+    took = {cell: seconds for cell in cells if (seconds := _Seconds.of(records[cell].facts)) is not None}
     for done, cell in enumerate(waiting):
-        expected = _expected_seconds(cell, took)
+        expected = _expected_seconds(store, cell, took)
         if not limits.leaves_room(expected):
             listener.say(f"time is up: {len(waiting) - done} cells are not run; the same command goes on with them")
             break
-        left = sum(_expected_seconds(other, took) for other in waiting[done:])
+        left = sum(_expected_seconds(store, other, took) for other in waiting[done:])
         listener.say(
             f"cell {len(cells) - len(waiting) + done + 1} of {len(cells)}: {cell.name}"
             + (f", about {_duration(left)} left for all" if took else "")
         )
-        start = time.monotonic()
+        facts: dict[str, Any] = {}
         try:
-            facts = _run_cell(store, cell, sets, listener, limits)
-        except (FissuraError, OSError, RuntimeError, ValueError, ArithmeticError, MemoryError) as error:
+            facts |= _train_cell(store, cell, sets, listener)
+            facts |= _score_cell(store, cell, facts, listener, limits)
+        except _FAILURES as error:
             if _is_full(error):
                 raise OutputError(
                     f"stopped at cell {cell.name}: {error}; all finished cells are kept, "
                     "the same command goes on when there is room"
                 ) from error
             listener.fail(cell.name, error)
-            store.write_record(cell, FAILED, {"error": _first_line(error), "kind": type(error).__name__})
-            continue
-        took[cell] = time.monotonic() - start
-        store.write_record(cell, FINISHED, {"seconds": round(took[cell], 1), **facts})
+            facts |= _failure(error)
+        store.write_record(cell, FAILED if "error" in facts else FINISHED, facts)
+        seconds = _Seconds.of(facts)
+        if seconds is not None:
+            took[cell] = seconds
 
 
 class _SharedSets:
@@ -103,30 +107,64 @@ class _SharedSets:
         return self._sets
 
 
-def _run_cell(store: Store, cell: Cell, sets: _SharedSets, listener: Listener, limits: Limits) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Seconds:
+    """What a cell took, over all calls that worked on it."""
+
+    training: float
+    scoring: float
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> _Seconds | None:
+        """None if they are not known."""
+        if "training_seconds" not in facts or "scoring_seconds" not in facts:
+            return None
+        return cls(float(facts["training_seconds"]), float(facts["scoring_seconds"]))
+
+
+def _train_cell(store: Store, cell: Cell, sets: _SharedSets, listener: Listener) -> dict[str, Any]:
+    """Facts of the trained network; of its time those of the call that trained it."""
     start = time.monotonic()
     facts = _look_at_weights(store, cell, listener)
+    if facts is not None:
+        known = store.record(cell).facts
+        return facts | {key: known[key] for key in ("training_seconds", "scoring_seconds") if key in known}
+    store.forget_counts(cell)  # of weights that are not there any more
+    _train(store, cell, sets, listener)
+    facts = _look_at_weights(store, cell, listener)
     if facts is None:
-        store.forget_counts(cell)  # of weights that are not there any more
-        _train(store, cell, sets, listener)
-        facts = _look_at_weights(store, cell, listener)
-        if facts is None:
-            raise OutputError(f"the weights {store.weights(cell)} cannot be read back after training")
-    trained = time.monotonic()
+        raise OutputError(f"the weights {store.weights(cell)} cannot be read back after training")
+    facts["training_seconds"] = round(time.monotonic() - start, 1)
+    store.write_record(cell, NOT_RUN, facts)  # known also if the scoring is stopped
+    return facts
+
+
+def _score_cell(
+    store: Store, cell: Cell, facts: Mapping[str, Any], listener: Listener, limits: Limits
+) -> dict[str, Any]:
+    """Count every test that has no counts, and what a test that cannot be counted gives as `_failure`."""
+    start = time.monotonic()
+    found: dict[str, Any] = {}
     config = store.grid.config.evaluation
     segmenter = None
     for test, folder in store.grid.tests.items():
         if store.has_counts(cell, test):
             continue
         segmenter = segmenter or load_for_scoring(store.weights(cell), config, threads=limits.threads)
-        counts = score_test(segmenter, folder, config)
-        for stem, error in counts.left_out:
-            listener.fail(f"{cell.name}, {test}/{stem}", DataError(error))
+        try:
+            counts = score_test(segmenter, folder, config)
+        except _FAILURES as error:
+            listener.fail(f"{cell.name}, {test}", error)
+            found |= _failure(error)
+            continue
+        for stem, reason in counts.left_out:
+            listener.fail(f"{cell.name}, {test}/{stem}", DataError(reason))
         counts.write(store.counts_file(cell, test))
-    return facts | {
-        "training_seconds": round(trained - start, 1), "scoring_seconds": round(time.monotonic() - trained, 1),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }  # fmt: skip
+    scoring = float(facts.get("scoring_seconds", 0)) + time.monotonic() - start
+    found |= {"scoring_seconds": round(scoring, 1), "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    if "training_seconds" in facts:
+        found["seconds"] = round(float(facts["training_seconds"]) + scoring, 1)
+    return found
 
 
 def _train(store: Store, cell: Cell, sets: _SharedSets, listener: Listener) -> None:
@@ -160,15 +198,16 @@ def _look_at_weights(store: Store, cell: Cell, listener: Listener) -> dict[str, 
     return {"parameters": parameter_count(net), "gmac": round(count_gmac(net, (side, side)), 3)}
 
 
-def _expected_seconds(cell: Cell, took: Mapping[Cell, float]) -> float:
-    """From finished cells of the same network and enhancer, of the same network, or of all; 0 if there are none."""
+def _expected_seconds(store: Store, cell: Cell, took: Mapping[Cell, _Seconds]) -> float:
+    """From cells of the same network and enhancer, of the same network, or of all; 0 if there are none."""
+    trained = store.weights(cell).exists()
     for like in (
         [t for c, t in took.items() if c.combination == cell.combination],
         [t for c, t in took.items() if c.network == cell.network],
         list(took.values()),
     ):
         if like:
-            return sum(like) / len(like)
+            return sum(t.scoring + (0 if trained else t.training) for t in like) / len(like)
     return 0.0
 
 
@@ -184,6 +223,10 @@ def _is_full(error: BaseException | None) -> bool:
     known = isinstance(error, OSError) and error.errno in _NO_ROOM
     # The writer of weights passes the system's words on, but not its number.
     return known or "No space left on device" in str(error) or _is_full(error.__cause__)
+
+
+def _failure(error: BaseException) -> dict[str, str]:
+    return {"error": _first_line(error), "kind": type(error).__name__}
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,14 @@ import numpy as np
 from fissura.compare.grid import Cell
 from fissura.compare.scoring import export_cell
 from fissura.compare.store import FINISHED, Store, read_json, write_json
+from fissura.errors import ModelError
 from fissura.infer.timing import time_in_turns
 from fissura.synth.crops import render_training_crop
 
 
-def measure_speed(store: Store, *, again: bool = False) -> Mapping[str, float]:
+def measure_speed(
+    store: Store, *, again: bool = False, on_error: Callable[[str, BaseException], None] = lambda *_: None
+) -> Mapping[str, float]:
     """Milliseconds of a square tile for every network and enhancer that has a finished cell, medians over rounds.
 
     Kept in ``speed.json``; measured anew, all together, when a combination is missing there.
@@ -24,6 +27,7 @@ def measure_speed(store: Store, *, again: bool = False) -> Mapping[str, float]:
     Args:
         store: With finished cells.
         again: Measure anew in any case.
+        on_error: Told of a combination that is left out because no weights of it can be read, and why.
     Returns:
         By "NETWORK+ENHANCER"; empty if the grid asks for no rounds.
     Raises:
@@ -38,7 +42,7 @@ def measure_speed(store: Store, *, again: bool = False) -> Mapping[str, float]:
     settings = config.model_dump() | {"precision": store.grid.config.evaluation.precision}
     if not again and known.get("settings") == settings and wanted.keys() <= found.keys():
         return dict(found)
-    measured = _measure(store, wanted)
+    measured = _measure(store, wanted, on_error)
     write_json(store.out / "speed.json", {"settings": settings, "milliseconds": measured})
     return measured
 
@@ -48,15 +52,17 @@ def read_speed(store: Store) -> Mapping[str, float]:
     return dict((read_json(store.out / "speed.json") or {}).get("milliseconds", {}))
 
 
-def _finished_combinations(store: Store) -> dict[str, Cell]:
-    found: dict[str, Cell] = {}
+def _finished_combinations(store: Store) -> dict[str, list[Cell]]:
+    found: dict[str, list[Cell]] = {}
     for cell in store.grid.cells:
         if store.record(cell).status == FINISHED and store.weights(cell).exists():
-            found.setdefault(cell.combination, cell)
+            found.setdefault(cell.combination, []).append(cell)
     return found
 
 
-def _measure(store: Store, cells: Mapping[str, Cell]) -> dict[str, float]:
+def _measure(
+    store: Store, combinations: Mapping[str, Sequence[Cell]], on_error: Callable[[str, BaseException], None]
+) -> dict[str, float]:
     from fissura.infer.backend import BackendOptions, load_backend
 
     config = store.grid.config.speed
@@ -64,10 +70,18 @@ def _measure(store: Store, cells: Mapping[str, Cell]) -> dict[str, float]:
     options = BackendOptions(store.grid.config.evaluation.precision, config.threads, in_flight=1)
     backends = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, cell in cells.items():
-            path = Path(folder) / "cell.onnx"
-            export_cell(store.weights(cell), path, tile=config.side)
-            backends[name] = load_backend("openvino", path, options)
+        path = Path(folder) / "cell.onnx"
+        for name, cells in combinations.items():
+            failure: ModelError | None = None
+            for cell in cells:  # any seed will do
+                try:
+                    export_cell(store.weights(cell), path, tile=config.side)
+                    backends[name] = load_backend("openvino", path, options)
+                    break
+                except ModelError as error:
+                    failure = error
+            if name not in backends and failure is not None:
+                on_error(f"speed of {name}", failure)
     calls = {name: lambda b=backend: list(b.predict_tiles([image])) for name, backend in backends.items()}
     seconds = time_in_turns(calls, config.rounds)
     return {name: round(1e3 * statistics.median(values), 2) for name, values in seconds.items()}

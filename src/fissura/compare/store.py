@@ -4,7 +4,7 @@
 
     OUT/grid.json                     what was compared
     OUT/cells/NETWORK+ENHANCER+SEED/
-        cell.json                     finished or failed, with what the cell took
+        cell.json                     finished, failed or only trained, with what the cell took
         training/                     checkpoints and weights, as `fissura train` leaves them
         SET+SPLIT.npz                 counts of every image of a test
     OUT/speed.json, table.md, table.csv, table.json, table.png
@@ -85,14 +85,14 @@ class Store:
         return self.training_folder(cell) / f"{cell.config.name}.safetensors"
 
     def record(self, cell: Cell) -> CellRecord:
-        """What is known of a cell. Finished is what has readable counts of every test."""
+        """What is known of a cell. Finished is what is trained and has readable counts of every test of the grid."""
         facts = read_json(self.folder(cell) / "cell.json")
         if facts is None:
             return CellRecord(NOT_RUN, {})
-        if facts.get("status") == FINISHED:
-            whole = all(self.has_counts(cell, test) for test in self.grid.config.tests)
-            return CellRecord(FINISHED, facts) if whole else CellRecord(NOT_RUN, {})
-        return CellRecord(FAILED, facts)
+        # The size is noted once a cell is trained; a test that failed may have left the grid since.
+        if "parameters" in facts and all(self.has_counts(cell, test) for test in self.grid.config.tests):
+            return CellRecord(FINISHED, {k: v for k, v in facts.items() if k not in ("error", "kind")})
+        return CellRecord(FAILED if facts.get("status") == FAILED else NOT_RUN, facts)
 
     def write_record(self, cell: Cell, status: str, facts: Mapping[str, Any]) -> None:
         """Note how a cell ended. Raises OutputError."""
@@ -115,9 +115,9 @@ class Store:
         return ImageCounts.read(self.counts_file(cell, test))
 
     def forget_counts(self, cell: Cell) -> None:
-        """Remove the counts of every test."""
-        for test in self.grid.config.tests:
-            self.counts_file(cell, test).unlink(missing_ok=True)
+        """Remove the counts of every test, also of those that left the grid."""
+        for path in self.folder(cell).glob("*.npz"):
+            path.unlink()
 
     def forget_training(self, cell: Cell) -> None:
         """Remove everything of a cell's training."""

@@ -14,7 +14,7 @@ from fissura.compare.bootstrap import Estimate
 from fissura.compare.figures import FIGURES
 from fissura.compare.grid import Grid
 from fissura.compare.results import UNDERTRAINED, Row, TestRow
-from fissura.compare.store import FAILED, FINISHED
+from fissura.compare.store import FAILED
 from fissura.metrics.report import package_versions
 from fissura.metrics.set_score import SetScore
 
@@ -102,8 +102,7 @@ _HEAD = ("network", "enhancer", "seed", "remark")
 
 
 def _head_cells(row: Row) -> list[str]:
-    remark = row.label if row.record.status == FINISHED else row.record.status
-    return [row.network, row.enhancer, row.seed, remark]
+    return [row.network, row.enhancer, row.seed, row.remark]
 
 
 def _figure_cells(row: Row, test: str, speed: Mapping[str, float]) -> list[str]:
@@ -117,9 +116,9 @@ def _difference_cells(row: Row, test: str) -> list[str]:
 
 
 def _costs(row: Row, speed: Mapping[str, float], *, blank: Any) -> list[Any]:
-    if row.record.status != FINISHED:
-        return [blank] * len(_COST)
     facts = row.record.facts
+    if "parameters" not in facts:
+        return [blank] * len(_COST)
     return [facts.get("parameters", blank), facts.get("gmac", blank), speed.get(row.combination, blank)]
 
 
