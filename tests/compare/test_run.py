@@ -280,6 +280,10 @@ def test_seeds_have_a_mean(data_root: Path, tmp_path: Path, instant: list[str]):
         ("none", "0"), ("none", "1"), ("none", "mean"), ("darkening", "0"), ("darkening", "1"), ("darkening", "mean"),
     ]  # fmt: skip
     assert rows[5].tests["lines/test"].differences["F1"].value == 0
+    for cell in store.grid.cells:
+        store.counts_file(cell, "other/test").unlink()
+    mean = write_tables(store, {})[5]
+    assert (mean.seed, mean.remark, list(mean.tests)) == ("mean", "not run", ["lines/test"])
 
 
 def test_without_its_none_cell_a_row_supports_nothing(grid_file: Path, tmp_path: Path, instant: list[str]):

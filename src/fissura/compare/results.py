@@ -15,7 +15,7 @@ from fissura.compare.store import FINISHED, CellRecord, Store
 from fissura.types import FloatArray
 
 ALL_SEEDS = "mean"
-"""In place of a seed: the mean over the finished seeds of a network and an enhancer."""
+"""In place of a seed: the mean over the seeds of a network and an enhancer that are scored alike."""
 DECISIVE = "F1@2px"
 UNDERTRAINED = "undertrained"
 NO_NONE = "no finished cell 'none'"
@@ -78,7 +78,8 @@ def make_rows(store: Store, cells: Sequence[Cell]) -> list[Row]:
     for combination in dict.fromkeys((cell.network, cell.enhancer) for cell in _by_network(cells)):
         members = [cell for cell in cells if (cell.network, cell.enhancer) == combination]
         rows += [_row(store, [cell], str(cell.seed), records[cell], values) for cell in members]
-        done = [cell for cell in members if records[cell].status == FINISHED]
+        scored = [test for test in store.grid.config.tests if any(values.known([cell], test) for cell in members)]
+        done = [cell for cell in members if scored and all(values.known([cell], test) for test in scored)]
         if len(done) > 1:
             rows.append(_row(store, done, ALL_SEEDS, records[done[0]], values))
     return rows
