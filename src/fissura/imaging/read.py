@@ -418,9 +418,7 @@ def _is_deep_tiff(image: Image.Image) -> bool:
     return max(bits if isinstance(bits, tuple) else (bits,)) > 8 or int(tags.get(_TAG_SAMPLES, 1)) > 4
 
 
-def _load_deep_tiff(
-    image: Image.Image, path: Path, page: int, directory: int, *, stretched: bool
-) -> LoadedImage:  # fmt: skip
+def _load_deep_tiff(image: Image.Image, path: Path, page: int, directory: int, *, stretched: bool) -> LoadedImage:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
