@@ -78,6 +78,16 @@ class ResultFolder:
         """Names given so far, by absolute path of the input."""
         return {source: line.name for source, line in self._lines.items()}
 
+    @property
+    def given_names(self) -> dict[str, str]:
+        """`known_names`, and the names of pages and frames with their number behind the path."""
+        pages = {
+            f"{source}#{number}": os.path.splitext(page.files["masks"].removeprefix("masks/"))[0]
+            for source, line in self._lines.items()
+            for number, page in enumerate(line.pages)
+        }
+        return pages | self.known_names
+
     def open(self, *, overwrite: bool) -> None:
         """Make the folder ready: check whose results it holds, sweep up after a killed run, write the settings.
 
@@ -116,7 +126,7 @@ class ResultFolder:
         return sum(line.settings != self.digest for line in self._lines.values())
 
     def commit(self, source: Path, name: str, status: os.stat_result, pages: list[PageResult]) -> ImageResult:
-        """Note a finished input. Its files must be on disk.
+        """Note a finished input. Its files must be on disk; those of pages that it no longer has are deleted.
 
         Args:
             source: The input, absolute.
@@ -134,8 +144,18 @@ class ResultFolder:
                 os.fsync(file.fileno())
         except OSError as error:
             raise as_output_error(self._lines_path, error) from error
-        self._lines[line.source] = line
+        before, self._lines[line.source] = self._lines.get(line.source), line
+        if before is not None:
+            self._remove_stale(before, line)
         return line
+
+    def _remove_stale(self, before: ImageResult, now: ImageResult) -> None:
+        """Delete what an input's earlier pages left; kinds that were not made this time are kept."""
+        made = {kind for page in now.pages for kind in page.files}
+        stale = {file for page in before.pages for kind, file in page.files.items() if kind in made}
+        stale -= {file for line in self._lines.values() for page in line.pages for file in page.files.values()}
+        for file in stale:
+            (self.folder / file).unlink(missing_ok=True)
 
     @property
     def _settings_path(self) -> Path:
@@ -183,7 +203,8 @@ class ResultFolder:
             return
         except OSError as error:
             raise as_output_error(self._lines_path, error) from error
-        for row in data[:whole].decode("utf-8", "surrogateescape").splitlines():
+        # Not splitlines(): names may hold other characters at which that splits.
+        for row in data[:whole].decode("utf-8", "surrogateescape").split("\n")[:-1]:
             try:
                 raw = json.loads(row)
                 pages = tuple(PageResult(**page | {"notes": tuple(page["notes"])}) for page in raw["pages"])

@@ -21,10 +21,12 @@ from fissura.imaging.overlay import draw_overlay, plan_overlay_factor, reduce_ma
 from fissura.imaging.read import read_size_hw
 from fissura.imaging.roi import Roi
 from fissura.imaging.scene import Scene, open_scenes
+from fissura.imaging.video_source import parse_source
 from fissura.imaging.write import is_fatal, write_geotiff, write_jpeg, write_mask, write_png
 from fissura.infer.segmenter import Segmenter, load_segmenter
 from fissura.results import KINDS, ImageResult, PageResult, ResultFolder
 from fissura.segmenting import Progress, SceneResult, count_megapixels, drop_short, parse_scale, segment_scene
+from fissura.types import BoolMask
 
 _LARGE_FILE_BYTES = 3_000_000
 _NOTES_SHOWN = 5
@@ -68,7 +70,8 @@ def run_segment(request: SegmentRequest) -> int:
     for source in request.sources:
         if is_stream(source):
             raise SettingsError(
-                f"{source} is a stream; 'fissura survey' follows streams, 'fissura segment' takes files"
+                f"{parse_source(source).shown} is a stream; 'fissura survey' follows streams, "
+                "'fissura segment' takes files"
             )
     found = find_images(request.sources, exclude=[request.out / kind for kind in KINDS], videos=True)
     if not found.images:
@@ -118,8 +121,8 @@ class _Run:
     def work(self, images: tuple[SourceImage, ...], nothing: tuple[tuple[str, str], ...]) -> int:
         for source, reason in nothing:
             self.tally.fail(source, ImageError(reason))
-        names = plan_names(images, self.folder.known_names)
-        self.names_taken = {name.casefold() for name in names.values()}
+        names = plan_names(images, self.folder.given_names)
+        self.names_taken = {name.casefold() for name in (*names.values(), *self.folder.known_names.values())}
         todo = []
         for image in images:
             finished = None if self.request.overwrite else self.folder.find_finished(image.path, self.request.kinds)
@@ -166,16 +169,15 @@ class _Run:
             return self._process_video(image, name)
         pages = []
         for scene in open_scenes(image.path):
-            page_name = name if scene.pages == 1 else self._name_page(name, scene.page)
+            page_name = name if scene.pages == 1 else self._name_page(f"{name}.page{scene.page + 1:03d}")
             region = self.roi.fit(scene) if self.roi else None
             result = segment_scene(
                 scene, self.segmenter, scale=self.scale, min_length_px=self.request.min_length_px, roi=region,
                 progress=progress,
             )  # fmt: skip
             files = self._write(scene, result, page_name)
-            looked_at = np.count_nonzero(result.valid) if result.valid is not None else result.mask.size
-            cracks = int(np.count_nonzero(result.mask))
-            pages.append(PageResult(files, scene.height, scene.width, cracks, int(looked_at), scene.notes))
+            cracks, looked_at = int(np.count_nonzero(result.mask)), _count_looked_at(result, region)
+            pages.append(PageResult(files, scene.height, scene.width, cracks, looked_at, scene.notes))
             self._say_notes(image, scene.notes)
         return pages
 
@@ -186,12 +188,15 @@ class _Run:
         if self.roi is not None:
             raise ImageError("--roi is a region of one picture and does not hold for a video; leave it out")
         self.folder.folder.mkdir(parents=True, exist_ok=True)
-        pages = []
-        for frame in segment_video(image.path, self.segmenter, folder=self.folder.folder, scale=self.scale or 1.0):
+        pages: list[PageResult] = []
+        flaws: list[str] = []
+        for frame in segment_video(
+            image.path, self.segmenter, folder=self.folder.folder, scale=self.scale or 1.0, notes=flaws
+        ):
             mask = frame.probability > self.segmenter.threshold
             if self.request.min_length_px > 0:
                 drop_short(mask, self.request.min_length_px)
-            page = f"{name}/frame_{frame.index:06d}"
+            page = self._name_page(f"{name}/frame_{frame.index:06d}")
             files = {"masks": f"masks/{page}.png"}
             write_mask(self.folder.folder / files["masks"], mask)
             if self.request.probability:
@@ -202,7 +207,11 @@ class _Run:
                 factor = plan_overlay_factor(*mask.shape)
                 overlay = draw_overlay(reduce_rgb(frame.rgb, factor), reduce_mask(mask, factor))
                 write_jpeg(self.folder.folder / files["overlays"], overlay)
-            notes = () if frame.road_found else ("no road found: the whole frame was looked at",)
+            # What is wrong with the video as a whole is told once, with its first frame.
+            notes = () if pages else tuple(flaws)
+            self._say_notes(image, notes)
+            if not frame.road_found:
+                notes += ("no road found: the whole frame was looked at",)
             height, width = mask.shape
             pages.append(PageResult(files, height, width, int(np.count_nonzero(mask)), mask.size, notes))
         return pages
@@ -229,11 +238,11 @@ class _Run:
             write_jpeg(self.folder.folder / files["overlays"], overlay)
         return files
 
-    def _name_page(self, name: str, page: int) -> str:
-        candidate = f"{name}.page{page + 1:03d}"
-        while candidate.casefold() in self.names_taken:
-            candidate += "_"
-        return candidate
+    def _name_page(self, name: str) -> str:
+        """The name of a page or a frame; one that an input has gets an underscore."""
+        while name.casefold() in self.names_taken:
+            name += "_"
+        return name
 
     def _fail(self, image: SourceImage, error: Exception) -> None:
         if self.request.debug:
@@ -272,6 +281,13 @@ class _Run:
         say(f"results: {', '.join(str(out / kind) for kind in self.request.kinds)}", quiet=quiet)
         if self.request.overlays:
             say(f"next: look at the pictures in {out / 'overlays'}", quiet=quiet)
+
+
+def _count_looked_at(result: SceneResult, region: BoolMask | None) -> int:
+    counted = result.valid
+    if region is not None:
+        counted = region if counted is None else region & counted
+    return result.mask.size if counted is None else int(np.count_nonzero(counted))
 
 
 def _describe_speed(images: int, seconds: float) -> str:

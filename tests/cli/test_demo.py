@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from fissura.cli.app import app
 from fissura.cli.demo import draw_flight, score_survey
+from fissura.errors import SettingsError
 
 SIZE = (360, 480)
 
@@ -41,6 +42,36 @@ def test_missing_model_is_told_before_anything_is_drawn(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "no-such-model" in result.output
     assert not (tmp_path / "demo").exists()
+
+
+def test_photos_that_no_demo_drew_are_left_alone(tmp_path: Path, tiny_onnx: Path) -> None:
+    mine = tmp_path / "flight" / "DJI_0001.JPG"
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+    options = ["demo", "--out", str(tmp_path), "--model", str(tiny_onnx), "--photos", "2", "--size", "360", "480"]
+    result = CliRunner().invoke(app, options)
+    assert result.exit_code == 2
+    assert "DJI_0001.JPG" in result.output and "another --out" in result.output
+    assert [(path.name, path.read_bytes()) for path in mine.parent.iterdir()] == [("DJI_0001.JPG", b"mine")]
+    mine.unlink()
+    (tmp_path / "run").mkdir()
+    assert "run is not from 'fissura demo'" in CliRunner().invoke(app, options).output
+
+
+def test_a_shorter_flight_replaces_a_longer_one_and_nothing_else(tmp_path: Path) -> None:
+    draw_flight(tmp_path, 3, (120, 160))
+    draw_flight(tmp_path, 2, (120, 160))
+    assert sorted(path.name for path in tmp_path.glob("*.JPG")) == ["DJI_0001.JPG", "DJI_0002.JPG"]
+    (tmp_path / "DJI_0003.JPG").write_bytes(b"mine")
+    with pytest.raises(SettingsError, match=r"DJI_0003\.JPG"):
+        draw_flight(tmp_path, 4, (120, 160))
+    assert (tmp_path / "DJI_0003.JPG").read_bytes() == b"mine"
+
+
+def test_photos_too_small_to_show_a_road(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--size is 10 10; photos need 120 or more"):
+        draw_flight(tmp_path / "flight", 2, (10, 10))
+    assert not (tmp_path / "flight").exists()
 
 
 def test_scores_are_lengths_on_the_ground(tmp_path: Path) -> None:

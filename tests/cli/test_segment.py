@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fissura.cli.app import app
+from fissura.survey.video_frames import SegmentedFrame
 
 
 @pytest.fixture
@@ -48,6 +49,7 @@ def test_help_names_every_option_and_shows_examples():
     assert result.exit_code == 0
     for word in ("--scale", "--min-length", "--roi", "--probability", "--overwrite", "Examples:", "Exit status"):
         assert word in result.output
+    assert "GeoTIFFs, videos, folders" in result.output and "Of videos, those inside folders too" in result.output
 
 
 def test_every_command_has_examples():
@@ -300,6 +302,82 @@ def test_killed_and_started_again(make_data, tiny_onnx, tmp_path):
         subprocess.run([*command, "--out", str(out)], env=environment, check=True, capture_output=True)
     assert contents(killed) == contents(whole)
     assert len(list((whole / "masks").iterdir())) == 12
+
+
+@pytest.fixture
+def film(monkeypatch, tmp_path):
+    """A video, read by a stand-in: two frames that show all ground; the file was cut off."""
+
+    def segment_video(path, segmenter, *, folder, scale, notes):
+        notes.append("the file was cut off: it ends after 1.0 s of 9.0 s")
+        for index in (0, 30):
+            probability = np.full((8, 16), 0.9, np.float32)
+            yield SegmentedFrame(index, index / 30, np.zeros((8, 16, 3), np.uint8), probability, road_found=True)
+
+    monkeypatch.setattr("fissura.survey.video_frames.segment_video", segment_video)
+    path = tmp_path / "in" / "a.mp4"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"film")
+    return path
+
+
+def test_frames_and_pictures_called_alike_keep_their_results(run, film, make_data, tmp_path):
+    out = tmp_path / "out"
+    make_data.rgb_png(film.parent / "a" / "frame_000000.png")
+    run(film.parent, "--out", out)
+    shapes = {p.stem: read(p).shape for p in (out / "masks" / "a").iterdir()}
+    frames = {"frame_000000_": (8, 16), "frame_000030": (8, 16)}
+    assert shapes == {"frame_000000": (96, 128), **frames}
+    # Those of earlier runs, too, whichever came first.
+    run(film, "--out", out, "--overwrite")
+    assert {p.stem: read(p).shape for p in (out / "masks" / "a").iterdir()} == shapes
+    make_data.rgb_png(film.parent / "a" / "frame_000030.png")
+    run(film.parent, "--out", out)
+    assert {p.stem: read(p).shape for p in (out / "masks" / "a").iterdir()} == shapes | {"frame_000030.png": (96, 128)}
+
+
+def test_a_cut_off_video_is_told(run, film, tmp_path):
+    result = run(film, "--out", tmp_path / "out")
+    assert "note: a.mp4: the file was cut off" in result.output
+    (line,) = map(json.loads, (tmp_path / "out" / "results.jsonl").read_text().splitlines())
+    assert [len(page["notes"]) for page in line["pages"]] == [1, 0]
+
+
+def test_passwords_of_streams_are_not_shown(run, tmp_path):
+    result = run("rtsp://pilot:s3cret@10.0.0.7/live?token=abc", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "rtsp://10.0.0.7/live is a stream" in result.output
+    assert "s3cret" not in result.output and "abc" not in result.output
+
+
+def test_names_that_are_not_utf_8_or_hold_rare_line_ends(make_data, tiny_onnx, tmp_path):
+    make_data.grey_16bit_png(tmp_path / "in.png").rename(tmp_path / os.fsdecode(b"stra\xdfe.png"))
+    make_data.rgb_png(tmp_path / "a\u2028b\x85c.png")
+    command = [sys.executable, "-m", "fissura", "segment", str(tmp_path / "*.png"), "--model", str(tiny_onnx)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "utf-8:strict"}
+    for words in (b"2 images, 0 failed", b"2 kept from before, 0 failed"):
+        done = subprocess.run([*command, "--out", str(tmp_path / "out")], env=environment, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert words in done.stdout
+
+
+def test_only_the_region_of_interest_counts(run, make_data, tmp_path):
+    source = make_data.rgb_png(tmp_path / "a.png")
+    roi = polygon_file(tmp_path / "roi.geojson", [(30, 20), (90, 20), (90, 80), (30, 80)])
+    run(source, "--out", tmp_path / "out", "--roi", roi)
+    (line,) = map(json.loads, (tmp_path / "out" / "results.jsonl").read_text().splitlines())
+    assert line["pages"][0]["valid_pixels"] == 60 * 60
+
+
+def test_pages_that_an_input_no_longer_has_are_deleted(run, make_data, tmp_path):
+    source, out = tmp_path / "a.tif", tmp_path / "out"
+    make_data.multipage_tiff(source, 3)
+    run(source, "--out", out)
+    make_data.multipage_tiff(source, 2)
+    run(source, "--out", out, "--no-overlays")
+    assert sorted(p.name for p in (out / "masks").iterdir()) == ["a.page001.png", "a.page002.png"]
+    # Kinds that were not asked for this time stay.
+    assert len(list((out / "overlays").iterdir())) == 3
 
 
 def test_runs_as_a_module():

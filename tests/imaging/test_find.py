@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 from fissura.imaging.find import find_images, plan_names
@@ -66,6 +68,37 @@ def test_nothing_found_says_why(tmp_path):
     assert "holds no images" in reasons[0]
     assert "no such file" in reasons[1]
     assert "matches" in reasons[2]
+
+
+def test_links_between_folders_give_no_picture_twice(tmp_path):
+    touch(tmp_path, "day/a.jpg", "day/z.jpg")
+    (tmp_path / "day" / "again").symlink_to(tmp_path / "day")
+    for pattern in ("**/*.jpg", "**", "*"):
+        found = find_images([str(tmp_path / pattern)])
+        assert [str(image.relative) for image in found.images] == ["day/a.jpg", "day/z.jpg"], pattern
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    touch(tmp_path, "day/a.jpg", "shut/b.jpg")
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "shut":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    found = find_images([str(tmp_path)])
+    assert [str(image.relative) for image in found.images] == ["day/a.jpg"]
+    ((folder, reason),) = found.nothing
+    assert folder == str(tmp_path / "shut") and "Permission denied" in reason
+
+
+def test_a_path_that_the_system_refuses_is_a_reason(tmp_path):
+    touch(tmp_path, "a.jpg")
+    found = find_images([str(tmp_path / ("x" * 300)), str(tmp_path)])
+    assert len(found.images) == 1
+    assert "too long" in found.nothing[0][1]
 
 
 def test_earlier_names_are_kept_and_never_given_twice(tmp_path):

@@ -103,6 +103,27 @@ def test_palette(tmp_path):
     assert (whole.rgb[0, 1] == [9, 8, 7]).all()
 
 
+def test_a_collar_is_sought_in_the_colours_of_a_palette(tmp_path):
+    path, indices = tmp_path / "a.tif", np.zeros((64, 96), np.uint8)
+    indices[:, :20] = 5
+    with rasterio.open(path, "w", driver="GTiff", count=1, height=64, width=96, dtype="uint8", photometric="palette",
+                       **PLACE) as dataset:  # fmt: skip
+        dataset.write_colormap(1, {0: (150, 150, 150, 255), 5: (0, 0, 0, 255)})
+        dataset.write(indices, 1)
+    whole = Whole(path)
+    assert (whole.valid == (indices == 0)).all()
+
+
+def test_negatives_and_inks_on_the_map(tmp_path):
+    values = np.full((1, 64, 96), 200, np.uint8)
+    values[:, :, 40] = 10
+    whole = Whole(write_tiff(tmp_path / "a.tif", values, photometric="miniswhite"))
+    assert (whole.rgb == 255 - values[0][..., None]).all()
+    inks = np.zeros((4, 64, 96), np.uint16)
+    with pytest.raises(ImageError, match="CMYK; save it as RGB"):
+        Whole(write_tiff(tmp_path / "b.tif", inks, photometric="cmyk"))
+
+
 def test_overview_averages(tmp_path):
     bands = np.random.default_rng(0).integers(40, 200, (3, 60, 90), dtype=np.uint8)
     for scene in open_scenes(write_tiff(tmp_path / "a.tif", bands)):

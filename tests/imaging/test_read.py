@@ -1,9 +1,13 @@
+import struct
+import zlib
+from contextlib import ExitStack
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from fissura.errors import ImageError
-from fissura.imaging.read import read_image, read_pages, read_size_hw
+from fissura.imaging.read import _pixel_limit, read_image, read_mask, read_pages, read_size_hw
 
 
 def difference(rgb, other):
@@ -59,6 +63,86 @@ def test_16_bit_colour_keeps_its_low_bytes(tmp_path, make_data):
     assert len(np.unique(rgb)) > 100
     spread = rgb.astype(float).reshape(-1, 3), values.astype(float).reshape(-1, 3)
     assert np.corrcoef(spread[0][:, 0], spread[1][:, 0])[0, 1] > 0.97
+
+
+def test_16_bit_colour_of_other_formats_keeps_its_low_bytes(tmp_path, make_data):
+    import cv2
+
+    values = make_data.picture().astype(np.uint16) * np.uint16(16)
+    (tmp_path / "a.ppm").write_bytes(b"P6\n# by a camera\n128 96\n4095\n" + values.astype(">u2").tobytes())
+    (tmp_path / "a.jp2").write_bytes(cv2.imencode(".jp2", values[..., ::-1])[1].tobytes())
+    for name in ("a.ppm", "a.jp2"):
+        image = read_image(tmp_path / name)
+        assert "uint16" in image.notes[0]
+        assert len(np.unique(image.rgb)) > 100
+        assert np.corrcoef(image.rgb[..., 0].ravel(), values[..., 0].ravel())[0, 1] > 0.97
+    assert read_image(save(tmp_path / "b.ppm", make_data.picture())).notes == ()
+    assert read_image(save(tmp_path / "b.jp2", make_data.picture())).notes == ()
+
+
+def save(path, array):
+    Image.fromarray(array).save(path)
+    return path
+
+
+def deep_tiff(path, bands, photometric):
+    import rasterio
+
+    size = {"count": len(bands), "height": bands.shape[1], "width": bands.shape[2]}
+    with rasterio.open(path, "w", driver="GTiff", dtype="uint16", photometric=photometric, **size) as dataset:
+        dataset.write(bands)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_16_bit_tiffs_of_inks_and_of_negatives(tmp_path):
+    black = np.full((8, 8), 20_000, np.uint16)
+    black[:, 4] = 60_000
+    inks = np.zeros((4, 8, 8), np.uint16)
+    inks[3] = black
+    for image in (
+        read_image(deep_tiff(tmp_path / "inks.tif", inks, "cmyk")),
+        read_image(deep_tiff(tmp_path / "negative.tif", black[None], "miniswhite")),
+    ):
+        assert image.valid is None
+        assert (image.rgb[0, 4], image.rgb[0, 0]) == (pytest.approx(0, abs=9), pytest.approx(255, abs=9))
+
+
+@pytest.mark.parametrize(("channels", "colour_type"), [(1, 0), (3, 2)])
+def test_the_transparent_colour_of_a_16_bit_png(tmp_path, channels, colour_type):
+    values = np.full((4, 6, channels), 5000, ">u2")
+    values[:, :2] = 7
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", 6, 4, 16, colour_type, 0, 0, 0)), (b"tRNS", struct.pack(">H", 7) * channels),
+        (b"IDAT", zlib.compress(rows)), (b"IEND", b""),
+    ]  # fmt: skip
+    data = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+    )
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    image = read_image(tmp_path / "a.png")
+    assert (image.valid == (np.arange(6) >= 2)).all()
+    assert "5000 to 5000" in image.notes[0]
+
+
+def test_an_orientation_that_is_no_number_says_nothing(tmp_path):
+    tag = struct.pack("<HHI4s", 274, 2, 4, b"top\0")
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + tag + bytes(4)
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(tmp_path / "a.jpg").rgb.shape == (4, 6, 3)
+
+
+def test_masks_are_read_as_stored(tmp_path):
+    labels = np.zeros((100, 100), np.uint16)
+    labels[:, :50], labels[:, 50:55] = 1, 3000
+    assert (read_mask(save(tmp_path / "a.png", labels)) == (labels > 0)).all()
+    few = np.zeros((100, 100), np.uint16)
+    few[:3, :3] = 65535
+    assert read_mask(save(tmp_path / "b.tif", few)).sum() == 9
+    clear = np.full((4, 6, 4), 255, np.uint8)
+    clear[:, 2:, 3] = 0
+    assert (read_mask(save(tmp_path / "c.png", clear)) == (np.arange(6) < 2)).all()
 
 
 def test_transparent_pixels_are_invalid(make_data, tmp_path):
@@ -148,3 +232,14 @@ def test_the_pixel_limit_is_ours_and_pillow_keeps_its_own(tmp_path, monkeypatch)
     assert read_size_hw(path) == (40, 50)
     assert Image.MAX_IMAGE_PIXELS == 10
     assert before != 10
+
+
+def test_a_thread_that_ends_first_leaves_the_others_their_limit(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(_pixel_limit)
+    second.enter_context(_pixel_limit)
+    first.close()
+    assert Image.MAX_IMAGE_PIXELS is None
+    second.close()
+    assert Image.MAX_IMAGE_PIXELS == 10

@@ -123,6 +123,18 @@ def test_colours_by_the_stated_matrix(tmp_path: Path, matrix: str, decoder: str)
     assert np.abs(frames[0].rgb().astype(int) - picture(0))[20:].mean() < 2.5
 
 
+def test_pixels_of_a_video_that_is_rgb_itself_belong_to_the_caller(tmp_path: Path) -> None:
+    path = tmp_path / "a.mov"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("png", rate=RATE)
+        stream.height, stream.width, stream.pix_fmt = H, W, "rgb24"
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(picture(0), "rgb24")))
+        file.mux(stream.encode())
+    _, (frame,) = read(path, decoder="PyAV")
+    frame.rgb()[:] = 7
+    assert (frame.rgb() == picture(0)).all()
+
+
 @pytest.mark.parametrize("rows", [96, 720])
 def test_colours_without_a_stated_matrix_follow_the_size(tmp_path: Path, rows: int) -> None:
     matrix = "bt709" if rows >= 720 else "bt601"

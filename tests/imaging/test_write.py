@@ -1,13 +1,18 @@
 import errno
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from fissura.errors import GeometryError, OutputError
+from fissura.imaging.cog import remove_leftovers
 from fissura.imaging.write import (
     TEMPORARY_SUFFIX,
+    open_text,
     remove_temporary_files,
+    temporary_path,
     write_bytes,
     write_jpeg,
     write_mask,
@@ -57,6 +62,35 @@ def test_sweeping_up_touches_only_our_leftovers(tmp_path):
     (tmp_path / "sub" / "a.png").write_bytes(b"whole")
     assert remove_temporary_files(tmp_path) == 1
     assert [path.name for path in (tmp_path / "sub").iterdir()] == ["a.png"]
+
+
+def test_two_threads_write_names_that_begin_alike(tmp_path):
+    beginning = "Bundesstrasse_B27_Abschnitt_0340_" * 3
+    contents = {tmp_path / f"{beginning}{name}.json": name.encode() for name in ("1", "2")}
+    both_open = threading.Barrier(2, timeout=10)
+
+    def write(path, content):
+        with open_text(path) as file:
+            both_open.wait()
+            file.write(content.decode())
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, *zip(*contents.items(), strict=True)))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == contents
+
+
+def test_a_name_as_long_as_the_disk_takes(tmp_path):
+    path = tmp_path / ("路" * 83 + ".json")
+    write_bytes(path, b"x")
+    assert path.read_bytes() == b"x"
+
+
+def test_leftovers_of_a_cog_of_both_forms_are_found(tmp_path):
+    target = tmp_path / "mask.tif"
+    for name in (temporary_path(target).name, f".mask.tif.77{TEMPORARY_SUFFIX}.ovr.tmp", "mask.tif"):
+        (tmp_path / name).write_bytes(b"")
+    remove_leftovers(target)
+    assert [path.name for path in tmp_path.iterdir()] == ["mask.tif"]
 
 
 def test_too_long_for_jpeg(tmp_path):

@@ -10,13 +10,13 @@ import numpy as np
 import onnx
 import pytest
 
-from fissura.errors import ModelError
+from fissura.errors import MissingDependencyError, ModelError
 from fissura.infer import find_model, list_models, load_segmenter
 from fissura.infer import precision as precision_module
 from fissura.infer.backend import BackendOptions, load_backend
 from fissura.infer.onnx_metadata import read_card, read_onnx_metadata
 from fissura.infer.precision import choose_precision, int8_sibling
-from fissura.infer.store import verify_model
+from fissura.infer.store import describe_file, verify_model
 from support.tiny_model import make_tiny_onnx
 
 
@@ -175,6 +175,20 @@ def test_shipped_models_are_sound() -> None:
     for model in list_models():
         verify_model(model)
         assert model.card.name == model.name
+
+
+def test_torch_that_is_not_there(tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "fissura.nets.torch_backend", raising=False)
+    with pytest.raises(MissingDependencyError, match=r"engine 'torch' needs .*pip install 'fissura\[train\]'"):
+        load_backend("torch", tiny_onnx, BackendOptions())
+
+
+def test_an_int8_file_has_its_own_precision() -> None:
+    fast = find_model("fast")
+    assert fast.int8_onnx is not None
+    assert describe_file(fast.int8_onnx).precisions == ("int8",)
+    assert "int8" in fast.precisions and "fp32" in fast.precisions
 
 
 def test_runs_without_torch_and_onnx(tiny_onnx: Path) -> None:

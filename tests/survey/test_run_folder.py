@@ -37,6 +37,12 @@ def test_the_log_names_each_thing_once_and_survives_a_cut(tmp_path):
     assert [line["n"] for line in again.read_log()] == [1, 3, 5]
 
 
+def test_names_with_rare_line_ends_do_not_damage_the_log(tmp_path):
+    run = folder(tmp_path)
+    run.log("photo a\u2028b\x85c", {"n": 1})
+    assert [line["n"] for line in folder(tmp_path).read_log()] == [1]
+
+
 def test_another_run_is_refused_and_nothing_is_touched(tmp_path):
     folder(tmp_path)
     before = (tmp_path / "run" / "settings.yaml").read_text()

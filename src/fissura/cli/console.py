@@ -14,17 +14,23 @@ import typer
 from fissura.errors import FissuraError
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_NOT_STARTED = 0, 1, 2
+EXIT_INTERRUPTED = 130
 
 
 def say(message: str, *, quiet: bool = False) -> None:
     """One line on standard output, unless quiet."""
     if not quiet:
-        typer.echo(message)
+        typer.echo(_printable(message))
 
 
 def warn(message: str) -> None:
     """One line on standard error, also when quiet."""
-    typer.echo(message, err=True)
+    typer.echo(_printable(message), err=True)
+
+
+def _printable(text: str) -> str:
+    """Text for any terminal or file: file names that are not UTF-8 come as surrogates, which nothing can print."""
+    return text.encode("utf-8", "replace").decode()
 
 
 @contextmanager
@@ -39,7 +45,7 @@ def plain_errors(*, debug: bool) -> Iterator[None]:
         raise typer.Exit(EXIT_NOT_STARTED) from error
     except KeyboardInterrupt as error:
         warn("stopped; everything finished so far is kept, the same command goes on from here")
-        raise typer.Exit(130) from error
+        raise typer.Exit(EXIT_INTERRUPTED) from error
 
 
 @dataclass
@@ -97,7 +103,7 @@ class ProgressLine:
         if self.quiet:
             return
         if self._bar is not None:
-            self._bar.update(self._task, advance=steps, detail=detail)  # type: ignore[attr-defined]
+            self._bar.update(self._task, advance=steps, detail=_printable(detail))  # type: ignore[attr-defined]
             return
         now = time.monotonic()
         if self.count >= self.total or now - self._last >= 5.0:

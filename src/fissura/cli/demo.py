@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fissura.cli.console import plain_errors, say
+from fissura.errors import SettingsError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,9 @@ GSD_MM = 1000 * HEIGHT_M / FOCAL_PX
 SPACING_M = 3.0
 TOLERANCE_M = 0.02
 SECTION_M = 10.0
+LEAST_SIDE_PX = 120
+MARKER = ".fissura-demo.json"
+"""In the folder of the photos: the names of those that were drawn, so that nothing else is ever replaced."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ def demo(
         from fissura.survey.run import run_survey
 
         load_segmenter(model, threads=1)  # A missing model is told before anything is drawn.
+        if (out / "run").exists() and not (out / "flight" / MARKER).exists():
+            raise SettingsError(f"{out / 'run'} is not from 'fissura demo'; choose another --out")
         say(f"drawing a flight of {photos} photos, {GSD_MM:.1f} mm of ground to a pixel", quiet=quiet)
         flight = draw_flight(out / "flight", photos, size)
         request = SurveyRequest(
@@ -89,12 +95,15 @@ def draw_flight(folder: Path, photos: int, size_hw: tuple[int, int]) -> PhotoFli
 
     Raises:
         OutputError: A file cannot be written.
-        SettingsError: The pictures are too small or too large for the flight.
+        SettingsError: The pictures are too small or too large for the flight, or the folder holds other files.
     """
     from fissura.synth.aerial import AerialCamera, WorldOptions, make_world, write_photo_flight
 
-    for stale in folder.glob("DJI_*.JPG"):  # of a longer flight before
-        stale.unlink()
+    if min(size_hw) < LEAST_SIDE_PX:
+        raise SettingsError(
+            f"--size is {size_hw[0]} {size_hw[1]}; photos need {LEAST_SIDE_PX} or more pixels a side to show the road"
+        )
+    _claim_folder(folder, [f"DJI_{k + 1:04d}.JPG" for k in range(photos)] + ["axis.geojson"])
     along_m, across_m = (side * GSD_MM / 1000 for side in size_hw)
     extent_m = max(across_m, along_m, 6.0) + 6.0, along_m + SPACING_M * photos + 10.0
     options = WorldOptions(
@@ -103,6 +112,37 @@ def draw_flight(folder: Path, photos: int, size_hw: tuple[int, int]) -> PhotoFli
     camera = AerialCamera(0.0, 0.0, HEIGHT_M, focal_px=FOCAL_PX, image_hw=size_hw)
     world = make_world(SEED, options)
     return write_photo_flight(folder, world, camera, spacing_m=SPACING_M, most=photos, gsd_mm=GSD_MM, seed=SEED)
+
+
+def _claim_folder(folder: Path, names: list[str]) -> None:
+    """Delete what an earlier demo drew, and note what this one is going to draw.
+
+    Raises:
+        OutputError: The note cannot be written.
+        SettingsError: The folder holds files that no demo drew; nothing was touched.
+    """
+    import json
+
+    from fissura.imaging.write import write_bytes
+
+    marker = folder / MARKER
+    try:
+        drawn = set(json.loads(marker.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        drawn = set()
+    except (OSError, ValueError, TypeError) as error:
+        raise SettingsError(f"{marker} cannot be read ({error}); choose another --out") from error
+    # Hidden files, such as a file manager's, are in nobody's way.
+    visible = [p for p in folder.iterdir() if not p.name.startswith(".")] if folder.is_dir() else []
+    strange = sorted(path.name for path in visible if path.name not in drawn)
+    if strange:
+        raise SettingsError(
+            f"{folder} holds files that are not from 'fissura demo' ({strange[0]}); choose another --out"
+        )
+    for stale in visible:  # of a longer flight before
+        if stale.name not in names:
+            stale.unlink()
+    write_bytes(marker, json.dumps(names).encode())
 
 
 def score_survey(flight: PhotoFlight, run: Path) -> DemoScore:

@@ -11,7 +11,7 @@ from fissura.cli.console import plain_errors
 
 
 def road(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE", help="Images, folders, globs, videos.")],
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE", help="Images, videos, folders, globs, streams.")],
     out: Annotated[Path, typer.Option(help="Folder of the results.")],
     scale: Annotated[float, typer.Option(metavar="N", help="Enlargement of slices; 2 makes them half as large.")] = 1.0,
     every: Annotated[float, typer.Option(metavar="S", help="Of videos, a frame every so many seconds.")] = 2.0,
@@ -25,7 +25,10 @@ def road(
       road/<name>.png       255 is road; the size of the frame
       overlays/<name>.jpg   outline, direction, slices
       road.json             for each frame direction_deg (0 to 180, counter-clockwise from the picture's right, 90 is
-                            upright), confidence, slices (each with its own direction and corners)
+                            upright), confidence, slices (each with its own direction and corners); under notes
+                            what is missing of videos
+
+    <name> is the relative path; frames of a video have their number behind it.
 
     Where no road is found (a close-up, a wall, a forest) the slices are a grid over the whole frame, and road.json
     says so.

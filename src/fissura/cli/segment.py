@@ -11,7 +11,7 @@ from fissura.cli.console import plain_errors
 
 
 def segment(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE", help="Images, folders, globs, GeoTIFFs.")],
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE", help="Images, GeoTIFFs, videos, folders, globs.")],
     out: Annotated[Path, typer.Option(help="Folder of the results.")],
     model: Annotated[str, typer.Option(help="Shipped model (see 'fissura models') or an .onnx file.")] = "fast",
     engine: Annotated[str, typer.Option(help="openvino, onnxruntime or torch.")] = "openvino",
@@ -45,6 +45,9 @@ def segment(
       overlays/<relative path>.jpg      the cracks drawn on the image
       probability/<relative path>.png   0 to 255, with --probability
       results.jsonl, settings.json      what was made from what, and how
+
+    Of videos, those inside folders too, the frames are taken that together show all ground:
+    masks/<relative path>/frame_<number>.png and so on.
 
     Masks and probabilities of GeoTIFFs are GeoTIFFs with the same place on the map; what was nodata is marked in
     their mask band. Finished results are kept: after a stop, the same command goes on.

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from fissura.errors import DataError, SettingsError
-from fissura.imaging.write import TEMPORARY_SUFFIX, as_output_error, require_writable
+from fissura.imaging.write import as_output_error, require_writable, temporary_path
 
 
 def prepare_out(out: Path, *, overwrite: bool, file: bool = False) -> None:
@@ -34,7 +34,7 @@ def copy_file(source: Path, target: Path) -> None:
         DataError: The source cannot be read.
         OutputError: The target cannot be written.
     """
-    temporary = target.with_name(f".{target.name[:80]}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    temporary = temporary_path(target)
     try:
         reader = source.open("rb")
     except OSError as error:

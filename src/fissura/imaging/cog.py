@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fissura.errors import OutputError
-from fissura.imaging.write import TEMPORARY_SUFFIX, Placement, as_output_error
+from fissura.imaging.write import TEMPORARY_SUFFIX, Placement, as_output_error, temporary_path, temporary_prefix
 
 BLOCK_PX = 512
 """Side of the tiles of a COG."""
@@ -49,11 +49,6 @@ def require_space(folder: Path, needed_bytes: float, what: str) -> None:
         )
         error.errno = errno.ENOSPC
         raise error
-
-
-def temporary_path(path: Path) -> Path:
-    """A name beside a file that `fissura.imaging.write.remove_temporary_files` knows."""
-    return path.with_name(f".{path.name[:80]}.{os.getpid()}{TEMPORARY_SUFFIX}")
 
 
 @contextmanager
@@ -135,9 +130,11 @@ def write_cog(
 
 def remove_leftovers(target: Path) -> None:
     """Delete what an interrupted `write_cog` left beside its target, GDAL's own temporary files included."""
+    # The second is how names began before 0.2.
+    beginnings = temporary_prefix(target), f".{target.name[:80]}."
     if target.parent.is_dir():
         for stale in list(target.parent.iterdir()):
-            if stale.name.startswith(f".{target.name[:80]}.") and TEMPORARY_SUFFIX in stale.name:
+            if stale.name.startswith(beginnings) and TEMPORARY_SUFFIX in stale.name:
                 stale.unlink(missing_ok=True)
 
 

@@ -34,7 +34,7 @@ class SourceImage:
 
 @dataclass(frozen=True)
 class Found:
-    """Images in order, each once, and the sources in which nothing was found, with the reason."""
+    """Images in order, each once, and the sources and folders in which nothing was found, with the reason."""
 
     images: tuple[SourceImage, ...]
     nothing: tuple[tuple[str, str], ...]
@@ -56,11 +56,13 @@ def find_images(sources: Sequence[str], *, exclude: Iterable[Path] = (), videos:
     images: dict[Path, SourceImage] = {}
     nothing = []
     for source in sources:
-        found, reason = _expand(source, shut, suffixes)
+        try:
+            found, reasons = _expand(source, shut, suffixes)
+        except OSError as error:
+            found, reasons = [], [(source, f"cannot be looked at ({error.strerror or error}); check the path")]
         for image in found:
             images.setdefault(image.path, image)
-        if reason:
-            nothing.append((source, reason))
+        nothing += [reason for reason in reasons if reason not in nothing]
     return Found(tuple(images.values()), tuple(nothing))
 
 
@@ -96,35 +98,54 @@ def plan_names(images: Sequence[SourceImage], known: Mapping[str, str]) -> dict[
     return names
 
 
-def _expand(source: str, shut: set[Path], suffixes: frozenset[str]) -> tuple[list[SourceImage], str]:
+def _expand(source: str, shut: set[Path], suffixes: frozenset[str]) -> tuple[list[SourceImage], list[tuple[str, str]]]:
     path = Path(os.path.abspath(source))
+    unread: list[tuple[str, str]] = []
     if path.is_dir():
-        found = [_below(path, file) for file in _walk(path, shut, suffixes)]
-        return found, "" if found else "the folder holds no images; looked for .jpg, .png, .tif, .heic and others"
+        found = [_below(path, file) for file in _walk(path, shut, suffixes, unread)]
+        missing = "the folder holds no images; looked for .jpg, .png, .tif, .heic and others"
+        return found, unread if found or unread else [(source, missing)]
     if path.exists():
-        return [_below(path.parent, path)], ""
+        return [_below(path.parent, path)], []
     if not glob.has_magic(source):
-        return [], "there is no such file or folder; check the path"
+        return [], [(source, "there is no such file or folder; check the path")]
     fixed = []
     for part in path.parts[:-1]:
         if glob.has_magic(part):
             break
         fixed.append(part)
     root = Path(*fixed)
-    found = []
-    for match in sorted(Path(name) for name in glob.glob(str(path), recursive=True)):
+    files = []
+    for match in _each_once(sorted(Path(name) for name in glob.glob(str(path), recursive=True))):
         if shut.intersection((match, *match.parents)):
             continue
-        if match.is_dir():
-            found += [_below(root, file) for file in _walk(match, shut, suffixes)]
+        if os.path.isdir(match):
+            files += _walk(match, shut, suffixes, unread)
         elif _is_input(match, suffixes):
-            found.append(_below(root, match))
-    return found, "" if found else "no image matches this pattern"
+            files.append(match)
+    found = [_below(root, file) for file in _each_once(files)]
+    return found, unread if found or unread else [(source, "no image matches this pattern")]
 
 
-def _walk(folder: Path, shut: set[Path], suffixes: frozenset[str]) -> list[Path]:
+def _each_once(paths: list[Path]) -> list[Path]:
+    """Without those to which links between folders lead a second time; the shortest way counts."""
+    real = {parent: os.path.realpath(parent) for parent in {path.parent for path in paths}}
+    shortest: dict[tuple[str, str], Path] = {}
+    for path in sorted(paths, key=lambda path: len(path.parts)):
+        shortest.setdefault((real[path.parent], path.name), path)
+    chosen = set(shortest.values())
+    return [path for path in paths if path in chosen]
+
+
+def _walk(folder: Path, shut: set[Path], suffixes: frozenset[str], unread: list[tuple[str, str]]) -> list[Path]:
+    """Files in order; folders that cannot be read go to ``unread``, with the reason."""
+
+    def note(error: OSError) -> None:
+        reason = f"the folder cannot be read ({error.strerror or error}); what it holds is left out"
+        unread.append((str(error.filename), reason))
+
     files = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=note):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and Path(parent, f) not in shut)
         files += [path for name in sorted(names) if _is_input(path := Path(parent, name), suffixes)]
     return files

@@ -74,8 +74,11 @@ class RasterScene:
         # GDAL datasets must not be used by two threads at once, and an engine may pull tiles from its own.
         self._lock = threading.Lock()
         self.height, self.width = int(dataset.height), int(dataset.width)
+        if ColorInterp.cyan in dataset.colorinterp:
+            raise ImageError(f"{path.name} is a GeoTIFF in CMYK; save it as RGB (in QGIS: Export, Rendered image)")
         self._bands, self._alpha, notes = _choose_bands(dataset)
         self._colours = _read_colours(dataset) if len(self._bands) == 1 else None
+        self._white_is_zero = dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
         self._marked = MaskFlags.all_valid not in dataset.mask_flag_enums[self._bands[0] - 1]
         self._stretch: tuple[float, float] | None = None
         dtype = dataset.dtypes[self._bands[0] - 1]
@@ -149,7 +152,7 @@ class RasterScene:
             valid = finite if valid is None else valid & finite
         if self._collar_cells is not None:
             rows, cols = np.arange(start, stop) // self._cell, np.arange(self.width) // self._cell
-            dark, bright = _extremes(raw)
+            dark, bright = self._extremes(raw)
             inside = ~((dark | bright) & self._collar_cells[rows][:, cols])
             valid = inside if valid is None else valid & inside
         return valid
@@ -159,7 +162,15 @@ class RasterScene:
             return np.ascontiguousarray(self._colours[raw[0]])
         values = raw if self._stretch is None else stretch_to_uint8(raw, *self._stretch)
         bands = [values[0]] * 3 if len(values) == 1 else list(values)
-        return np.asarray(cv2.merge(bands), np.uint8)
+        rgb = np.asarray(cv2.merge(bands), np.uint8)
+        return np.uint8(255) - rgb if self._white_is_zero else rgb
+
+    def _extremes(self, raw: npt.NDArray[Any]) -> tuple[BoolMask, BoolMask]:
+        """`_extremes` of the colours: a palette's indices say nothing."""
+        if self._colours is None:
+            return _extremes(raw)
+        black, white = _extremes(self._colours.T[:, None])
+        return black[0, raw[0]], white[0, raw[0]]
 
     def _estimate_stretch(self) -> tuple[float, float]:
         """From a thin sample of true values over the whole raster, without nodata and pure zeros."""
@@ -187,7 +198,7 @@ class RasterScene:
         step = cell * max(1, 256 // cell)
         for top in range(0, self.height, step):
             raw = self._read(top, min(top + step, self.height))
-            for grid, extreme in zip(grids, _extremes(raw), strict=True):
+            for grid, extreme in zip(grids, self._extremes(raw), strict=True):
                 cells = _all_in_cells(extreme, cell)
                 grid[top // cell : top // cell + len(cells)] = cells
         least = max(min(_COLLAR_LEAST_RUN_PX, self.height, self.width), _COLLAR_LEAST_SHARE * 2 * sum(shape) * cell)
@@ -204,7 +215,7 @@ class RasterScene:
         edges = [self._read(0, 1), self._read(self.height - 1, self.height)]
         for col in (0, self.width - 1):
             edges.append(self._checked_read(Window(col, 0, 1, self.height), None, Resampling.nearest))
-        count = sum(int(extreme.sum()) for raw in edges for extreme in _extremes(raw))
+        count = sum(int(extreme.sum()) for raw in edges for extreme in self._extremes(raw))
         return count >= min(_COLLAR_LEAST_RUN_PX, self.height, self.width)
 
 

@@ -7,7 +7,9 @@ other format its first frame. Truncated files are errors; nothing is filled in s
 
 from __future__ import annotations
 
+import re
 import struct
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +35,8 @@ STRETCH_PERCENTILES = (0.5, 99.5)
 """Values deeper than 8 bits between these percentiles of the valid pixels map to 0 to 255."""
 
 _HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
-_TAG_NEW_SUBFILE, _TAG_BITS, _TAG_SAMPLES, _TAG_ORIENTATION = 254, 258, 277, 274
+_TAG_NEW_SUBFILE, _TAG_BITS, _TAG_SAMPLES, _TAG_ORIENTATION, _TAG_PHOTOMETRIC = 254, 258, 277, 274, 262
+_WHITE_IS_ZERO, _CMYK = 0, 5
 _STRIP_PIXELS = 8_000_000
 _T = TypeVar("_T", bound=np.generic)
 
@@ -87,6 +90,25 @@ def read_pages(path: Path) -> Iterator[LoadedImage]:
                 image.seek(frame)
                 loaded = _load(image, path, page, (), tiff_directory=frame + 1)
                 yield replace(loaded, pages=len(frames_of_pages))
+
+
+def read_mask(path: Path) -> BoolMask:
+    """Pixels of the first image that are not 0 in some channel, shape (H, W); transparent ones count as 0.
+
+    Values count as they are stored, however deep: what is stretched for the eye could become 0.
+
+    Raises:
+        ImageError: As in `read_image`.
+    """
+    with _image_errors(path), _open(path) as image:
+        directory = None
+        if image.format == "TIFF":
+            frame = find_tiff_pages(image)[0]
+            image.seek(frame)
+            directory = frame + 1
+        loaded = _load(image, path, 0, (), tiff_directory=directory, stretched=False)
+    inside = np.asarray(loaded.rgb.any(axis=2), np.bool_)
+    return inside if loaded.valid is None else inside & loaded.valid
 
 
 def read_size_hw(path: Path) -> tuple[int, int]:
@@ -177,7 +199,7 @@ def _open(path: Path) -> Iterator[Image.Image]:
     with warnings.catch_warnings(), path.open("rb") as file:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            with _pixel_limit():
+            with _pixel_limit:
                 image = Image.open(file)
         except UnidentifiedImageError as error:
             raise ImageError(f"{path.name} is no image that can be read ({_looks_like(path)})") from error
@@ -190,16 +212,34 @@ def _open(path: Path) -> Iterator[Image.Image]:
             yield image
 
 
-@contextmanager
-def _pixel_limit() -> Iterator[None]:
-    """Our limit in place of Pillow's, which refuses 180 megapixels, and only while a file is opened."""
-    from PIL import Image
+class _PixelLimit:
+    """Our limit in place of Pillow's, which refuses 180 megapixels, and only while a file is opened or decoded.
 
-    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
+    Pillow's is one for all threads: the first takes it away, the last puts it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._before: int | None = None
+
+    def __enter__(self) -> None:
+        from PIL import Image
+
+        with self._lock:
+            if self._inside == 0:
+                self._before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        from PIL import Image
+
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                Image.MAX_IMAGE_PIXELS = self._before
+
+
+_pixel_limit = _PixelLimit()
 
 
 def _register_heif() -> bool:
@@ -239,23 +279,28 @@ def _tags(image: Image.Image) -> dict[int, Any]:
 
 
 def _load(
-    image: Image.Image, path: Path, page: int, notes: tuple[str, ...], *, tiff_directory: int | None = None
-) -> LoadedImage:
-    """Decode the current frame of an open file."""
+    image: Image.Image, path: Path, page: int, notes: tuple[str, ...], *, tiff_directory: int | None = None,
+    stretched: bool = True,
+) -> LoadedImage:  # fmt: skip
+    """Decode the current frame of an open file. Not stretched, values deeper than 8 bits become 0 or 255."""
     if tiff_directory is not None and _is_deep_tiff(image):
-        return _load_deep_tiff(path, page, tiff_directory, int(_tags(image).get(_TAG_ORIENTATION, 1)))
-    with _pixel_limit():
+        return _load_deep_tiff(image, path, page, tiff_directory, stretched=stretched)
+    with _pixel_limit:
         image.load()
-    orientation = int(image.getexif().get(_TAG_ORIENTATION, 1))
-    if image.format == "PNG" and _is_deep_colour_png(path):
-        rgb, valid, extra = _load_deep_png(path)
-    elif image.mode in ("I", "F") or image.mode.startswith("I;"):
-        rgb, valid, extra = _from_deep(np.asarray(image)[..., None])
+    orientation = _as_orientation(image.getexif().get(_TAG_ORIENTATION))
+    values = _read_deep(image, path)
+    if values is not None:
+        rgb, valid, extra = _from_deep(values, hidden=_find_hidden(image, values), stretched=stretched)
     else:
         rgb, valid = _from_pillow(image)
         extra = ()
     rgb = _orient(rgb, orientation)
     return LoadedImage(rgb, _only_if_partly(valid, orientation), page, notes + extra)
+
+
+def _as_orientation(tag: Any) -> int:
+    """EXIF's orientation; a tag of a wrong type, as some programs write it, says nothing."""
+    return tag if isinstance(tag, int) else 1
 
 
 def _from_pillow(image: Image.Image) -> tuple[RgbImage, BoolMask | None]:
@@ -276,17 +321,30 @@ def _from_pillow(image: Image.Image) -> tuple[RgbImage, BoolMask | None]:
     return rgb, valid
 
 
-def _from_deep(values: npt.NDArray[Any]) -> tuple[RgbImage, BoolMask | None, tuple[str, ...]]:
-    """(H, W, C) of any number type to RGB; of 2 or 4 channels the last is alpha, beyond the fourth ignored."""
+def _from_deep(
+    values: npt.NDArray[Any], *, hidden: BoolMask | None = None, stretched: bool = True
+) -> tuple[RgbImage, BoolMask | None, tuple[str, ...]]:
+    """(H, W, C) of any number type to RGB; of 2 or 4 channels the last is alpha, beyond the fourth ignored.
+
+    Args:
+        values: As stored.
+        hidden: Pixels, shape (H, W), that are invalid.
+        stretched: As in `_load`.
+    """
     channels = values.shape[2]
     colour = values[..., :3] if channels >= 3 else values[..., :1]
     valid = np.isfinite(colour).all(axis=2) if colour.dtype.kind == "f" else None
     if channels in (2, 4):
         opaque = values[..., -1] > 0
         valid = opaque if valid is None else valid & opaque
+    if hidden is not None:
+        valid = ~hidden if valid is None else valid & ~hidden
+    grey_or_rgb: npt.NDArray[np.uint8]
     notes: tuple[str, ...] = (f"{channels - 3} extra bands ignored",) if channels > 4 else ()
-    if colour.dtype == np.uint8:
-        grey_or_rgb: npt.NDArray[np.uint8] = colour
+    if not stretched:
+        grey_or_rgb = (colour != 0).view(np.uint8) * np.uint8(255)
+    elif colour.dtype == np.uint8:
+        grey_or_rgb = colour
     else:
         low, high = estimate_stretch(colour if valid is None else colour[valid])
         grey_or_rgb = stretch_to_uint8(colour, low, high)
@@ -296,22 +354,62 @@ def _from_deep(values: npt.NDArray[Any]) -> tuple[RgbImage, BoolMask | None, tup
     return np.ascontiguousarray(grey_or_rgb), valid, notes
 
 
+def _read_deep(image: Image.Image, path: Path) -> npt.NDArray[Any] | None:
+    """Values deeper than 8 bits as stored, shape (H, W, C); None for other pictures.
+
+    Of colours deeper than 8 bits Pillow would keep the high bytes only.
+    """
+    if (image.format == "PNG" and _is_deep_colour_png(path)) or (image.format == "PPM" and _is_deep_ppm(path)):
+        return _read_by_opencv(path)
+    if image.format == "JPEG2000":
+        return _read_deep_jp2(path)
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        return np.asarray(image)[..., None]
+    return None
+
+
+def _find_hidden(image: Image.Image, values: npt.NDArray[Any]) -> BoolMask | None:
+    """Where a PNG has the colour that it names as the transparent one."""
+    colour = image.info.get("transparency")
+    if image.format != "PNG" or colour is None or values.shape[2] not in (1, 3):
+        return None
+    return np.asarray((values == np.asarray(colour)).all(axis=2))
+
+
 def _is_deep_colour_png(path: Path) -> bool:
-    """16 bits and more than one channel: Pillow would keep the high bytes only."""
+    """16 bits and more than one channel."""
     with path.open("rb") as file:
         head = file.read(26)
     depth, colour_type = struct.unpack(">BB", head[24:26])
     return bool(depth == 16 and colour_type in (2, 4, 6))
 
 
-def _load_deep_png(path: Path) -> tuple[RgbImage, BoolMask | None, tuple[str, ...]]:
+def _is_deep_ppm(path: Path) -> bool:
+    """A colour picture (P3, P6) whose largest value is above 255."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    words = re.sub(rb"#[^\r\n]*", b"", head).split(maxsplit=4)
+    return words[0] in (b"P3", b"P6") and int(words[3]) > 255
+
+
+def _read_by_opencv(path: Path) -> npt.NDArray[Any]:
     values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise ImageError(f"{path.name} is damaged; export it again")
     if values.ndim == 2:
         values = values[..., None]
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[values.shape[2]]
-    return _from_deep(values[..., order])
+    return np.asarray(values[..., order])
+
+
+def _read_deep_jp2(path: Path) -> npt.NDArray[Any] | None:
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path) as dataset:
+            return None if dataset.dtypes[0] == "uint8" else np.moveaxis(dataset.read(), 0, 2)
 
 
 def _is_deep_tiff(image: Image.Image) -> bool:
@@ -320,7 +418,7 @@ def _is_deep_tiff(image: Image.Image) -> bool:
     return max(bits if isinstance(bits, tuple) else (bits,)) > 8 or int(tags.get(_TAG_SAMPLES, 1)) > 4
 
 
-def _load_deep_tiff(path: Path, page: int, directory: int, orientation: int) -> LoadedImage:
+def _load_deep_tiff(image: Image.Image, path: Path, page: int, directory: int, *, stretched: bool) -> LoadedImage:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
@@ -328,8 +426,22 @@ def _load_deep_tiff(path: Path, page: int, directory: int, orientation: int) -> 
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(f"GTIFF_DIR:{directory}:{path}") as dataset:
             values = np.moveaxis(dataset.read(), 0, 2)
-    rgb, valid, notes = _from_deep(values)
+    tags = _tags(image)
+    orientation, photometric = _as_orientation(tags.get(_TAG_ORIENTATION)), tags.get(_TAG_PHOTOMETRIC)
+    if photometric == _CMYK:
+        values = _cmyk_to_rgb(values, path)
+    rgb, valid, notes = _from_deep(values, stretched=stretched)
+    if photometric == _WHITE_IS_ZERO and stretched:
+        rgb = np.uint8(255) - rgb
     return LoadedImage(_orient(rgb, orientation), _only_if_partly(valid, orientation), page, notes)
+
+
+def _cmyk_to_rgb(values: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
+    """Inks as Pillow takes them, paper less ink; what comes after the fourth is left out."""
+    if values.dtype.kind != "u" or values.shape[2] < 4:
+        raise ImageError(f"{path.name} is CMYK of {values.dtype}; save it as RGB with an image program")
+    paper = np.float32(np.iinfo(values.dtype).max) - values[..., :4].astype(np.float32)
+    return np.rint(paper[..., :3] * paper[..., 3:] / np.iinfo(values.dtype).max).astype(values.dtype)
 
 
 def _only_if_partly(valid: BoolMask | None, orientation: int) -> BoolMask | None:

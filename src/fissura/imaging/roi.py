@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fissura.errors import FissuraError, ImageError, SettingsError
-from fissura.imaging.read import read_image
+from fissura.imaging.read import read_mask
 from fissura.imaging.scene import Scene
 from fissura.imaging.write import Placement
 from fissura.types import BoolMask
@@ -25,7 +25,7 @@ class Roi:
     without one, in longitude and latitude if all of them could be, else in the raster's own.
 
     Args:
-        path: ``.geojson`` or ``.json``, or any readable picture, in which 0 is outside.
+        path: ``.geojson`` or ``.json``, or any readable picture, in which 0, of any depth, and transparent are outside.
     Raises:
         SettingsError: The file holds no region.
     """
@@ -41,7 +41,7 @@ class Roi:
             self._read_geojson()
             return
         try:
-            self._mask = np.asarray(read_image(path).rgb.any(axis=2), np.bool_)
+            self._mask = read_mask(path)
         except ImageError as error:
             raise SettingsError(f"--roi {path} is neither a picture nor .geojson: {error}") from error
 

@@ -55,7 +55,9 @@ class AvFrame(VideoFrame):
         )  # fmt: skip
         rows: GreyImage = np.frombuffer(cast(Any, converted.planes[0]), np.uint8).reshape(converted.height, -1)
         rgb = rows[:, : converted.width * 3].reshape(converted.height, converted.width, 3)
-        return np.ascontiguousarray(self._turn.apply(rgb))
+        turned = self._turn.apply(rgb)
+        # A video that is rgb24 itself is not converted: the pixels are the decoder's own.
+        return turned.copy() if converted is frame else np.ascontiguousarray(turned)
 
     def luma(self) -> GreyImage:
         """Shape (H, W): a view of the decoded plane, or one copy if it is turned or deeper than 8 bits."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import itertools
 import os
 import warnings
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from fissura.errors import GeometryError, OutputError
 from fissura.types import BoolMask, RgbImage
 
 TEMPORARY_SUFFIX = ".fissura-tmp"
+_writes = itertools.count()
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space, then the same command goes on from here",
@@ -77,9 +80,19 @@ def open_text(path: Path, *, encoding: str = "utf-8") -> Iterator[TextIO]:
         yield file
 
 
+def temporary_path(path: Path) -> Path:
+    """A name beside a file that no other write has, another thread's neither; `remove_temporary_files` knows it."""
+    return path.with_name(f"{temporary_prefix(path)}{os.getpid()}-{next(_writes)}{TEMPORARY_SUFFIX}")
+
+
+def temporary_prefix(path: Path) -> str:
+    """How all temporary names of a file begin: short, however long its own name is."""
+    return f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}."
+
+
 @contextmanager
 def _open_atomic(path: Path, mode: str, **options: Any) -> Iterator[Any]:
-    temporary = path.with_name(f".{path.name[:80]}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

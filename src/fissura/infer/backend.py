@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
-from fissura.errors import SettingsError
+from fissura.errors import MissingDependencyError, SettingsError
 from fissura.spec import ModelCard
 from fissura.types import Probability, RgbImage
 
@@ -84,5 +84,10 @@ def load_backend(engine: str, path: Path, options: BackendOptions) -> Backend:
         raise SettingsError(f"unknown engine '{engine}'; choose one of {', '.join(engine_names())}")
     if isinstance(entry, str):
         module, _, attribute = entry.partition(":")
-        entry = cast(BackendFactory, getattr(importlib.import_module(module), attribute))
+        try:
+            entry = cast(BackendFactory, getattr(importlib.import_module(module), attribute))
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(
+                f"engine '{engine}' needs the extra 'train' ({error.name} is missing): pip install 'fissura[train]'"
+            ) from error
     return entry(path, options)

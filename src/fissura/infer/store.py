@@ -35,6 +35,8 @@ class ShippedModel:
     @property
     def precisions(self) -> tuple[str, ...]:
         """Precisions that can be asked for."""
+        if self.card.precision == "int8":
+            return ("int8",)
         allowed = [name for name in self.card.allowed_precisions if name != "int8"]
         return (*allowed, "int8") if self.int8_onnx else tuple(allowed)
 

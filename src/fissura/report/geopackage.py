@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fissura.errors import OutputError
-from fissura.imaging.write import TEMPORARY_SUFFIX, as_output_error
+from fissura.imaging.write import as_output_error, temporary_path
 from fissura.report.layers import (
     Column,
     Layer,
@@ -191,7 +191,7 @@ def _replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` that takes its place when the block ends; errors of GDAL and SQLite as our own."""
     from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 
-    temporary = path.with_name(f".{path.name[:80]}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    temporary = temporary_path(path)
     journals = [temporary.with_name(temporary.name + end) for end in ("-journal", "-wal", "-shm")]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fissura.imaging.cog import BLOCK_PX, Fraction, gdal_for, open_temporary, remove_leftovers, temporary_path
+from fissura.imaging.cog import BLOCK_PX, Fraction, gdal_for, open_temporary, remove_leftovers
+from fissura.imaging.write import temporary_path
 from fissura.segmenting import RIM_PX
 from fissura.survey.raster_region import Region
 from fissura.survey.raster_strips import Grey

@@ -129,7 +129,8 @@ class RunFolder:
             text = (self.out / "manifest.jsonl").read_text(encoding="utf-8")
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in text.splitlines()]
+        # Not splitlines(): names may hold other characters at which that splits.
+        return [json.loads(line) for line in text.split("\n") if line]
 
     def _read_settings(self) -> dict[str, Any] | None:
         path = self.out / "settings.yaml"
@@ -157,7 +158,7 @@ class RunFolder:
             return
         except OSError as error:
             raise as_output_error(path, error) from error
-        for line in data[:whole].decode("utf-8", "replace").splitlines():
+        for line in data[:whole].decode("utf-8", "replace").split("\n")[:-1]:
             try:
                 self._logged.add(str(json.loads(line)["key"]))
             except (ValueError, KeyError, TypeError) as error:

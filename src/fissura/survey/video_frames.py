@@ -42,7 +42,7 @@ class SegmentedFrame:
 
 def segment_video(
     path: Path, segmenter: Segmenter, *, folder: Path, scale: float = 1.0, whole_frame: bool = False,
-    progress: Callable[[FlightResult], None] | None = None,
+    progress: Callable[[FlightResult], None] | None = None, notes: list[str] | None = None,
 ) -> Iterator[SegmentedFrame]:  # fmt: skip
     """Segment a video and give the frames that together show all of its ground.
 
@@ -53,6 +53,7 @@ def segment_video(
         scale: Enlargement of slices.
         whole_frame: Look everywhere, not on roads only.
         progress: Called while the ground is looked at.
+        notes: Gets what is missing of the video or wrong with it, before the first frame is given.
     Yields:
         Frames in order, read a second time.
     Raises:
@@ -65,6 +66,8 @@ def segment_video(
             result = fly(
                 video, GroundLooker(canvas, segmenter, lens, scale=scale, whole_frame=whole_frame), progress=progress
             )
+            if notes is not None:
+                notes += video.notes
         if result.error is not None and not result.looked:
             raise result.error
         if not result.looked:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fissura.errors import MissingDependencyError, SettingsError
-from fissura.imaging.write import TEMPORARY_SUFFIX, as_output_error, write_bytes
+from fissura.imaging.write import as_output_error, temporary_path, write_bytes
 from fissura.synth.aerial.camera import AerialCamera
 from fissura.synth.aerial.flight import Flight
 from fissura.synth.aerial.ground import Ground
@@ -185,7 +185,7 @@ def _encode(path: Path, flight: Flight, frames: Iterator[RgbImage], lines: Seque
         import av
     except ImportError as error:
         raise MissingDependencyError("writing a film needs PyAV; install it with: pip install av") from error
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with av.open(str(temporary), "w", format="mp4") as container:
