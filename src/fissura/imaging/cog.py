@@ -130,7 +130,7 @@ def write_cog(
 
 def remove_leftovers(target: Path) -> None:
     """Delete what an interrupted `write_cog` left beside its target, GDAL's own temporary files included."""
-    # The second is how names began before 0.2.
+    # The second is how names began in earlier versions.
     beginnings = temporary_prefix(target), f".{target.name[:80]}."
     if target.parent.is_dir():
         for stale in list(target.parent.iterdir()):
