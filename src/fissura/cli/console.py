@@ -19,12 +19,17 @@ EXIT_OK, EXIT_SOME_FAILED, EXIT_NOT_STARTED = 0, 1, 2
 def say(message: str, *, quiet: bool = False) -> None:
     """One line on standard output, unless quiet."""
     if not quiet:
-        typer.echo(message)
+        typer.echo(_printable(message))
 
 
 def warn(message: str) -> None:
     """One line on standard error, also when quiet."""
-    typer.echo(message, err=True)
+    typer.echo(_printable(message), err=True)
+
+
+def _printable(message: str) -> str:
+    """Names of files that are no Unicode have lone surrogates, which a terminal may refuse."""
+    return message.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager
