@@ -13,7 +13,6 @@ import numpy.typing as npt
 from fissura.data.pairs import read_mask
 from fissura.errors import DataError, ImageError, SettingsError
 from fissura.geo.gsd import ScaleFinding, check_scale_options, find_ground_scale
-from fissura.geo.metadata import PhotoMetadata
 from fissura.geo.position import GroundPlacement, find_position
 from fissura.geo.scale import GroundScale
 from fissura.geo.targets import parse_target
@@ -23,6 +22,7 @@ from fissura.imaging.scene import Scene
 from fissura.imaging.width_scale import WidthScale
 from fissura.infer.segmenter import Segmenter
 from fissura.measure.axis import ground_direction_deg
+from fissura.measure.graph import MOST_SIDE_PX
 from fissura.measure.layout import RoadLayout
 from fissura.measure.measuring import Measurement, MeasureOptions, measure_cracks, width_per_px
 from fissura.measure.rules import RuleSet
@@ -157,6 +157,11 @@ def measure_frame(
     Raises:
         FissuraError: The picture, its mask or its scale cannot be used; the message says which and why.
     """
+    if max(scene.height, scene.width) > MOST_SIDE_PX:
+        raise ImageError(
+            f"the picture is {scene.width}x{scene.height}, but at most {MOST_SIDE_PX} pixels a side are measured in "
+            "one piece; use 'fissura survey', which takes GeoTIFFs of any size, or cut it into tiles"
+        )
     if scene.height * scene.width > MAX_MEASURED_PIXELS:
         raise ImageError(
             f"{scene.width}x{scene.height} pixels are more than the {MAX_MEASURED_PIXELS / 1e6:.0f} megapixels that "
@@ -178,7 +183,8 @@ def measure_frame(
     )  # fmt: skip
     measured = measure_cracks(mask, rgb=rgb, probability=probability, scale=scale, options=options)
     measured = _drop_short(measured, request.min_length)
-    record = _record(path, source, measured, finding, scene, request, layout, valid, segmenter)
+    looked_at = region if valid is None else valid if region is None else valid & region
+    record = _record(path, source, measured, finding, scene, request, layout, looked_at, segmenter)
     return FrameResult(record, measured, _draw(rgb, measured, source), mask)
 
 
@@ -235,31 +241,32 @@ def _drop_short(found: Measurement, least: float) -> Measurement:
 
 def _record(
     path: Path, source: str, found: Measurement, finding: ScaleFinding, scene: Scene, request: FrameRequest,
-    layout: RoadLayout | None, valid: BoolMask | None, segmenter: Segmenter | None,
+    layout: RoadLayout | None, looked_at: BoolMask | None, segmenter: Segmenter | None,
 ) -> FrameRecord:  # fmt: skip
     scale, metadata = finding.scale, finding.metadata
-    captured = metadata.captured_at if isinstance(metadata, PhotoMetadata) else None
+    # As a text, which a record that is read again gives back as it is.
+    captured = None if metadata is None or metadata.captured_at is None else metadata.captured_at.isoformat()
+    size_hw = found.graph.size_hw
     model = "mask" if segmenter is None else f"{segmenter.card.name} {segmenter.card.version}"
     record = FrameRecord(source, scaled=scale is not None, notes=list(scene.notes))
     for crack in found.cracks:
         extra: Fields = {"extent": crack.extent}
-        record.cracks.append(crack_fields(crack, source_frame=source, captured_at=captured, model=model) | extra)
-    record.areas = [area_fields(a, source_frame=source, captured_at=captured, model=model) for a in found.areas]
-    inspected = None
+        fields = crack_fields(crack, source_frame=source, captured_at=captured, model=model, size_hw=size_hw)
+        record.cracks.append(fields | extra)
+    record.areas = [
+        area_fields(a, source_frame=source, captured_at=captured, model=model, size_hw=size_hw) for a in found.areas
+    ]
     if scale is not None and segmenter is not None:
-        record.notes.extend(_coarse_note(scale, found.graph.size_hw))
-    if scale is not None:
-        pixels = found.graph.size_hw[0] * found.graph.size_hw[1] if valid is None else int(np.count_nonzero(valid))
-        middle = np.array([[(side - 1) / 2 for side in found.graph.size_hw]])
-        if scale.on_ground(middle).all():
-            inspected = pixels * float(scale.gsd_mm(middle)[0]) ** 2 / 1e6
+        record.notes.extend(_coarse_note(scale, size_hw))
+    # Nothing looked at, as in a region of interest beside the picture, is no area.
+    inspected = None if scale is None else scale.area_m2(size_hw, looked_at) or None
     summary = summarise(
         found.cracks, found.areas, request.rules, inspected_area_m2=inspected, scale=scale, layout=layout
     )
     record.summary = _summary_fields(source, summary)
     record.totals = {
         "length": summary.length, "left_out": summary.left_out, "area": summary.area,
-        "inspected_m2": inspected or 0.0, "cracks": len({c.crack_id for c in found.cracks}),
+        "inspected_m2": inspected or 0.0, "cracks": summary.cracks,
     }  # fmt: skip
     _add_histogram(record, found)
     _describe_scale(record, finding, sections=request.section_length_m is not None)

@@ -187,7 +187,8 @@ class _RecordFolder:
                     f"{self.out} holds results of other settings: {changes}; choose another --out, or pass --overwrite"
                 )
         content = {"fissura": __version__, "command": "measure", "settings": self.settings}
-        write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n").encode())
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+        write_bytes(path, text.encode("utf-8", "backslashreplace"))
         for kind in self.kinds:
             remove_temporary_files(self.out / kind)
 
@@ -247,7 +248,8 @@ class _RecordFolder:
             "source_path": str(image.path), "stamp": stamp, "settings": self.digest,
             "record": json.loads(record.to_json()),
         }  # fmt: skip
-        write_bytes(self.path(name), (json.dumps(raw, ensure_ascii=False) + "\n").encode())
+        # Names that are no Unicode reach us as lone surrogates: written as JSON's escapes they come back as they are.
+        write_bytes(self.path(name), (json.dumps(raw, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def stamp_files(*paths: Path | None) -> list[int]:
@@ -400,12 +402,14 @@ class _Run:
             chosen = [record for record in self.records if record.scaled == scaled]
             if not chosen:
                 continue
-            names = ("length", "area", "cracks", "inspected_m2")
+            names = ("length", "area", "cracks", "left_out", "inspected_m2")
             total = {name: sum(record.totals[name] for record in chosen) for name in names}
             line = f"{TITLE}: {total['cracks']:.0f} cracks, {total['length']:.5g} {unit}"
             line += f", alligator {total['area']:.3g} {area}" if total["area"] else ""
             if total["inspected_m2"]:
                 line += f", on {total['inspected_m2']:.4g} m²"
+            if total["left_out"]:
+                line += f"; {total['left_out']:.0f} branches are too small to count by the rules"
             say(line + ("" if scaled else " (no scale: give --gsd-mm for millimetres)"), quiet=quiet)
         if self.frame.rules is not None and any(record.scaled for record in self.records):
             for limit in (*LIMITS, *self.frame.rules.limits):

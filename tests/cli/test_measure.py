@@ -625,3 +625,58 @@ print('fine')
     )  # fmt: skip
     assert done.stdout.strip() == "fine", done.stderr
     assert (tmp_path / "out" / "cracks.csv").is_file()
+
+
+def test_totals_count_what_counts_and_say_what_does_not(tmp_path):
+    """By AASHTO R 85 a crack has at least 25 mm."""
+    mask = np.zeros((300, 400), bool)
+    mask[50:55, 30:370] = mask[100:102, 30:45] = mask[150:152, 60:75] = True
+    picture = save(tmp_path / "a.png", np.where(mask[..., None], np.uint8(20), np.uint8(180)).repeat(3, axis=2))
+    result = measure(picture, "--mask", save_mask(tmp_path / "m.png", mask), "--gsd-mm", "1", "--rules", "aashto_r85",
+                     "--out", tmp_path / "out")  # fmt: skip
+    assert "1 cracks, 0.34 m" in result.output and "2 branches are too small to count by the rules" in result.output
+
+
+def test_the_ground_beside_the_region_of_interest_is_not_inspected(wall, tmp_path):
+    region = np.zeros(HW, bool)
+    region[: HW[0] // 4] = True
+    options = (wall[0], "--mask", wall[1], "--gsd-mm", "10")
+    whole, part, none = (
+        measure(*options, *more, "--out", tmp_path / name).output
+        for name, more in (
+            ("whole", ()), ("part", ("--roi", save_mask(tmp_path / "roi.png", region))),
+            ("none", ("--roi", save_mask(tmp_path / "nothing.png", np.zeros(HW, bool)))),
+        )
+    )  # fmt: skip
+    area = HW[0] * HW[1] / 1e4
+    assert f"on {area:.4g} m²" in whole and f"on {area / 4:.4g} m²" in part and " m²" not in none
+
+
+def test_times_are_the_same_when_a_run_goes_on(wall, tmp_path):
+    exif = Image.Exif()
+    exif[306] = "2026:05:04 10:30:00"
+    photo = tmp_path / "wall.jpg"
+    Image.fromarray(SCENE.rgb).save(photo, exif=exif)
+    for _ in range(2):
+        result = measure(photo, "--mask", wall[1], "--gsd-mm", "1", "--out", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+        assert {row["captured_at"] for row in rows(tmp_path / "out" / "cracks.csv")} == {"2026-05-04T10:30:00"}
+
+
+def test_a_side_too_long_for_one_piece_says_what_to_do(tmp_path):
+    picture = save(tmp_path / "long.png", np.zeros((8, 32_001, 3), np.uint8))
+    result = measure(picture, "--mask", save_mask(tmp_path / "m.png", np.zeros((8, 32_001), bool)), "--out", tmp_path)
+    assert "32001x8" in result.output and "fissura survey" in result.output and "by_tiles" not in result.output
+
+
+def test_a_name_that_is_no_unicode_fails_nothing(batch):
+    photos, masks, out = batch
+    try:
+        for folder in (photos, masks):
+            (folder / "a.png").rename(folder / "stra\udcdfe.png")
+    except (OSError, UnicodeEncodeError):
+        pytest.skip("this file system has Unicode names only")
+    for kept in ("", "3 kept from before"):
+        result = measure(photos, "--mask", masks, "--gsd-mm", "1", "--out", out)
+        assert result.exit_code == 0 and kept in result.output, result.output
+        assert {row["source_frame"] for row in rows(out / "cracks.csv")} == {"b.png", "deep/a.png", "stra?e.png"}

@@ -213,3 +213,9 @@ def test_real_dji_photos():
         # 40 m over 4000 columns of a 6.17 mm sensor behind 3.61 mm.
         np.testing.assert_allclose(scale.gsd_mm(np.array([[1124.5, 1999.5]])), 17.1, rtol=0.005)
         assert 0.05 < scale.sigma < 0.08
+
+
+def test_what_the_photo_says_is_read_beside_a_given_scale(drone, tmp_path):
+    photo = drone()
+    assert find_ground_scale(photo, gsd_mm=1.25).metadata == find_ground_scale(photo, distance_m=3.0).metadata
+    assert find_ground_scale(tmp_path / "none.jpg", gsd_mm=1.25).metadata is None

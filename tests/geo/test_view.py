@@ -100,3 +100,19 @@ def test_scale_grows_towards_the_horizon_as_the_geometry_says():
     along_view, across_view = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
     assert scale.across(centre, along_view)[0] == pytest.approx(across)
     assert scale.across(centre, across_view)[0] == pytest.approx(along)
+
+
+def test_area_of_the_ground_is_that_of_its_outline():
+    corners = np.array([[-0.5, -0.5], [-0.5, SIZE[1] - 0.5], [SIZE[0] - 0.5, SIZE[1] - 0.5], [SIZE[0] - 0.5, -0.5]])
+    for pitch in (-90.0, -60.0, -50.0):
+        scale = GroundScale(find_ground_homography(FOCAL, SIZE, HEIGHT, pitch_deg=pitch))
+        (x, y), ahead = scale.to_ground(corners).T / 1000, [1, 2, 3, 0]
+        true = abs(np.dot(x, y[ahead]) - np.dot(y, x[ahead])) / 2
+        assert scale.area_m2(SIZE) == pytest.approx(true, rel=1e-4)
+        seen = np.zeros(SIZE, bool)
+        seen[:300] = True
+        upper = scale.area_m2(SIZE, seen)
+        assert upper + scale.area_m2(SIZE, ~seen) == pytest.approx(true, rel=1e-4)
+        assert upper > true / 2 if pitch > -90.0 else upper == pytest.approx(true / 2)
+    horizon = GroundScale(find_ground_homography(FOCAL, SIZE, HEIGHT, pitch_deg=-10.0))
+    assert horizon.area_m2(SIZE) is None

@@ -334,3 +334,10 @@ def test_on_a_bend_each_crack_is_judged_by_the_road_beside_it() -> None:
     found = measure_cracks(mask, options=MeasureOptions(road_direction_at=road_at))
     kinds = {round(float(c.points_rc[:, 1].mean()), -2): c.kind for c in found.cracks}
     assert kinds == {100.0: "longitudinal", 500.0: "transverse"}
+
+
+@pytest.mark.parametrize(("side", "share"), [(200, 0.6), (300, 0.55)])
+def test_a_mask_full_of_noise_has_fields_or_none(side, share):
+    """Faces that overlapped by the last bit raised, or gave an invalid shape, and the whole picture failed."""
+    graph = trace_cracks(np.random.default_rng(0).random((side, side)) < share)
+    assert all(field.area > 0 for field in find_alligator(graph, [], None))

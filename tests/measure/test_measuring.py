@@ -273,3 +273,31 @@ def test_order_is_the_graphs():
         branch = found.graph.branches[i]
         assert crack.length == pytest.approx(branch.length_px)
         np.testing.assert_allclose(crack.points_rc[[0, -1]], branch.points_rc[[0, -1]])
+
+
+def test_a_field_is_rated_by_the_width_that_the_rules_name():
+    """One of the lines is three times as wide as the rest; MBEI looks at the widest place."""
+    mask = network_mask(3, 120)
+    mask |= stroke((160, 60), (160, 380), 12, mask.shape)
+    rules = read_rules("mbei_concrete")
+    assert rules.width_statistic == "max"
+    found = measure_cracks(mask, scale=GroundScale.uniform(0.2), options=MeasureOptions(rules=rules))
+    (area,) = found.areas
+    widest = max(crack.width_max for crack in found.cracks)
+    assert rules.severity("alligator", widest) != rules.severity("alligator", area.width_mean)
+    assert area.severity == rules.severity("alligator", widest)
+    mean = measure_cracks(mask, scale=GroundScale.uniform(0.2), options=MeasureOptions(
+        rules=rules.model_copy(update={"width_statistic": "mean"})
+    ))  # fmt: skip
+    assert mean.areas[0].severity == rules.severity("alligator", area.width_mean)
+
+
+def test_the_longest_crack_on_the_ground_is_number_one():
+    """Far away in a view at an angle a crack is longer than it looks."""
+    mask = np.zeros((300, 300), bool)
+    mask[30:33, 20:120] = mask[150:153, 20:130] = mask[270:273, 20:140] = True
+    found = measure_cracks(mask, scale=GroundScale(np.array([[1.0, 0, 0], [0, 1.0, 0], [0, 0.01, 1.0]])))
+    assert [crack.crack_id for crack in found.cracks] == [1, 2, 3]
+    lengths = [crack.length for crack in found.cracks]
+    assert lengths == sorted(lengths, reverse=True)
+    assert found.cracks[0].points_rc[0, 0] == pytest.approx(31, abs=0.5)

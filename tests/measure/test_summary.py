@@ -4,6 +4,7 @@ from tests.measure.hand_made import area, crack
 
 from fissura.errors import GeometryError, SettingsError
 from fissura.geo.scale import GroundScale
+from fissura.geo.view import find_ground_homography
 from fissura.measure.rules import read_rules
 from fissura.measure.summary import LIMITS, RoadLayout, assign_zone, summarise
 
@@ -201,3 +202,11 @@ def test_a_lane_needs_two_points():
         RoadLayout.along_lane(UP[[0, 0]], MM, 3.6)
     with pytest.raises(SettingsError, match="two different pixels"):
         RoadLayout.along_lane(UP[:1], MM, 3.6)
+
+
+def test_sections_begin_on_the_ground_where_the_horizon_is_in_the_picture():
+    size_hw = (1080, 1920)
+    scale = GroundScale(find_ground_homography(1000.0, size_hw, 10.0, pitch_deg=-25.0))
+    layout = RoadLayout.across_picture(90.0, size_hw, scale, 10.0)
+    at_m = layout.to_road(np.array([[1079.4, 960.0], [700.0, 960.0]]), scale)[:, 0]
+    assert at_m[0] == pytest.approx(0.0, abs=0.01) and 0 < at_m[1] < 100

@@ -167,3 +167,35 @@ def test_profiles_are_the_same_from_every_window():
         assert window.size < drawn.rgb.size / 2
         (part,) = average_profiles(window, graph, some, origin_rc=(int(low[0]), int(low[1])))
         np.testing.assert_array_equal(part, whole[k])
+
+
+def test_what_is_wider_than_every_profile_is_measured_by_the_mask():
+    mask = np.zeros((310, 700), bool)
+    mask[10:300, 10:690] = True
+    graph = trace_cracks(mask)
+    found = measure_widths(graph, np.full((*mask.shape, 3), 150, np.uint8) - 90 * mask[..., None].view(np.uint8))
+    assert max(w.width_px.max() for w in found.branches) > 280
+    for branch, by_mask in zip(found.branches, mask_widths(graph).branches, strict=True):
+        wide = ~branch.from_grey
+        np.testing.assert_array_equal(branch.width_px[wide], by_mask.width_px[wide])
+        assert wide[by_mask.width_px > 280].all()
+
+
+@pytest.mark.parametrize("rows", [slice(0, 5), slice(55, 60)])
+def test_a_crack_on_the_border_is_not_seen_twice(rows):
+    """The picture is mirrored at its border, and with it the crack's one edge that is in sight."""
+    mask = np.zeros((60, 200), bool)
+    mask[rows, 20:180] = True
+    rgb = np.where(mask[..., None], np.uint8(20), np.uint8(180)).repeat(3, axis=2)
+    found = measure_widths(trace_cracks(mask), rgb).branches[0]
+    assert not found.from_grey.any()
+    assert np.median(found.width_px) == pytest.approx(5, abs=0.1)
+
+
+def test_a_crack_that_ends_at_the_border_is_measured_to_its_end():
+    mask = np.zeros((200, 80), bool)
+    mask[:, 38:43] = True
+    rgb = np.where(mask[..., None], np.uint8(20), np.uint8(180)).repeat(3, axis=2)
+    found = measure_widths(trace_cracks(mask), rgb).branches[0]
+    assert found.from_grey.all()
+    assert np.median(found.width_px) == pytest.approx(5, abs=0.1)

@@ -82,10 +82,18 @@ def test_labels_say_the_width(drawing, survey):
     first = survey.cracks[0].fields
     assert texts[0].dxf.text == f"{first['width_mean_mm']:.3g} mm"
     unseen = next(i for i, crack in enumerate(survey.cracks) if crack.fields["below_gsd"])
+    assert survey.cracks[unseen].fields["width_mean_mm"] < 12.0
     assert texts[unseen].dxf.text == "< 12 mm"
     points = np.array([(x, y) for x, y, *_ in cracks(drawing)[0].get_points()])
     at = np.array([texts[0].dxf.insert.x, texts[0].dxf.insert.y])
     assert np.hypot(*(points - at).T).min() < first["length_m"] / 4
+
+
+def test_a_crack_wider_than_a_pixel_that_was_not_resolved_is_not_called_finer(tmp_path):
+    survey = make_survey(tmp_path, cracks=1)
+    fields = survey.cracks[0].fields | {"below_gsd": True, "gsd_mm": 5.0, "width_mean_mm": 7.43}
+    drawing = write(tmp_path, replace(survey, cracks=[replace(survey.cracks[0], fields=fields)]))
+    assert [text.dxf.text for text in drawing.modelspace().query("TEXT")] == ["< 7.43 mm"]
 
 
 def test_areas_are_hatched(drawing):

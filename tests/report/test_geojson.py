@@ -111,3 +111,8 @@ def test_positions_that_are_none():
         GeoFeature("line", LINE * np.nan)
     with pytest.raises(GeometryError, match="longitude before latitude"):
         GeoFeature("line", np.array([[389_000.0, 5_820_000.0], [389_001.0, 5_820_001.0]]))
+
+
+def test_names_that_are_no_unicode_can_be_written(tmp_path):
+    line = GeoFeature("line", np.array([[8.0, 50.0], [8.001, 50.0]]), {"source_frame": "stra\udcdfe.jpg"})
+    assert write(tmp_path, line)["features"][0]["properties"]["source_frame"] == "stra?e.jpg"

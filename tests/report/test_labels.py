@@ -276,3 +276,13 @@ def test_a_failed_write_leaves_the_old_files(tmp_path):
         write_labels(tmp_path / "labels", survey)
     assert (tmp_path / "labels/coco.json").read_text() == "old"
     assert sorted(p.name for p in (tmp_path / "labels").iterdir()) == ["coco.json", "labelme"]
+
+
+def test_a_mask_whose_name_is_no_unicode_is_read(tmp_path):
+    try:
+        write_mask(tmp_path / "masks/stra\udcdfe.png", thin_crack())
+    except (OSError, UnicodeEncodeError):
+        pytest.skip("this file system has Unicode names only")
+    frame = SurveyFrame("stra\udcdfe.jpg", "stra\udcdfe.jpg", mask="masks/stra\udcdfe.png")
+    summary = write_labels(tmp_path / "labels", SurveyResult("x", tmp_path, [frame]))
+    assert (summary.images, summary.cracks, summary.left_out) == (1, 1, ())

@@ -15,6 +15,8 @@ import pytest
 from fissura.errors import OutputError
 from fissura.report.page import rank_worst, render_report, write_report
 from fissura.report.page_frame import find_frame
+from fissura.report.page_numbers import as_anchor
+from fissura.report.page_tables import sum_classes, sum_sections
 from fissura.report.records import CrackPicture, MapPicture, SurveyCrack, SurveyFrame, SurveyResult
 from support.sample_survey import make_survey
 
@@ -291,3 +293,63 @@ def test_the_map_of_a_survey_across_the_date_line_is_as_wide_as_the_survey():
     metres = frame.to_metres(lonlat)
     np.testing.assert_allclose(metres[1] - metres[0], [21.297, -11.07], atol=0.01)
     assert frame.right - frame.left < 60
+
+
+def test_sections_are_in_metres_where_some_cracks_have_no_scale(tmp_path):
+    result = make_survey(tmp_path)
+    pixels = {"class": "other", "severity": "", "zone": "", "cracks": 1, "length_px": 120.0, "area_px2": 0.0}
+    metres = sum_sections(result)
+    result.sections[0] = replace(result.sections[0], rows=(*result.sections[0].rows, pixels))
+    mixed = sum_sections(result)
+    assert mixed.unit == "m" and mixed.partial and not metres.partial
+    assert [row.sums.length for row in mixed.rows] == [row.sums.length for row in metres.rows]
+    assert "Cracks without a scale are not in this table." in read(result).words
+    result.sections = [replace(s, rows=(pixels,)) for s in result.sections]
+    assert sum_sections(result).unit == "px"
+
+
+def test_the_rules_thresholds_say_what_is_worse(tmp_path):
+    """Names whose numbers fall as cracks grow wider."""
+    rows = [crack(1, 5, 2, "grade 3"), crack(2, 4, 15, "grade 2"), crack(3, 0.1, 90, "grade 1")]
+    thresholds = {"grade 2": 10.0, "grade 1": 75.0}
+    assert [c.fields["id"] for c in rank_worst(rows, 20, thresholds)] == [3, 2, 1]
+    survey = make_survey(tmp_path, cracks=3)
+    placed = [replace(c, fields=row.fields) for c, row in zip(survey.cracks, rows, strict=True)]
+    text = render_report(replace(survey, cracks=placed, areas=[], thresholds_mm=thresholds))
+    assert re.findall(r'class="[^"]*s-(grade-\d)[^"]*" data-ids?=', text) == ["grade-3", "grade-2", "grade-1"]
+    assert re.findall(r'class="rank">.*?sev s-(grade-\d)', text, re.S) == ["grade-1", "grade-2", "grade-3"]
+
+
+def test_alligator_cracking_has_one_row_and_rows_add_up(tmp_path):
+    result = make_survey(tmp_path)
+    rows = [replace(c, fields=c.fields | {"class": "alligator"}) for c in result.cracks[:6]] + result.cracks[6:]
+    (table,) = sum_classes(replace(result, cracks=rows))
+    assert [row.name for row in table.rows].count("alligator") == 1
+    *parts, whole = table.rows
+    assert sum(row.length for row in parts) == pytest.approx(whole.length)
+    assert sum(row.area or 0.0 for row in parts) == whole.area == 4.4
+    (field,) = [row for row in parts if row.name == "alligator"]
+    assert field.length == pytest.approx(sum(c.fields["length_m"] for c in rows[:6])) and field.cracks == 3
+    assert f"{field.length:.2f}" in read(replace(result, cracks=rows)).words
+    # A field whose cracks are of other classes has its row all the same.
+    assert [(row.name, row.area) for row in sum_classes(result)[0].rows[-2:]] == [("alligator", 4.4), ("all", 4.4)]
+
+
+def test_an_overlay_whose_name_is_no_unicode_is_linked(tmp_path):
+    result = make_survey(tmp_path, cracks=2)
+    path = "overlays/flight/stra\udcdfe.jpg"
+    try:
+        (tmp_path / result.frames[0].overlay).rename(tmp_path / path)
+    except (OSError, UnicodeEncodeError):
+        pytest.skip("this file system has Unicode names only")
+    result.frames[0] = replace(result.frames[0], overlay=path)
+    assert "overlays/flight/stra%DFe.jpg" in write_report(result).read_text("utf-8")
+
+
+def test_severities_in_any_script_have_colours_of_their_own(tmp_path):
+    result = make_survey(tmp_path, cracks=6)
+    rows = [replace(c, fields=c.fields | {"severity": "轻中重"[k % 3]}) for k, c in enumerate(result.cracks)]
+    text = render_report(replace(result, cracks=rows, areas=[], thresholds_mm={"中": 10.0, "重": 75.0}))
+    styles = re.findall(r"\.(s-[a-z0-9-]+)\{--s:(#\w+)\}", text)
+    assert len(dict(styles)) == 3 and len({colour for _, colour in styles}) == 3
+    assert len({as_anchor(name) for name in ("low", "low+", "low-", "mäßig", "m ig", "低")}) == 5  # "low-" is "low"

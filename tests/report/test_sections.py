@@ -1,6 +1,7 @@
 """Sections along a route, against cracks whose parts in each are known."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import shapely
 from fissura.errors import SettingsError
 from fissura.geo.route import Route
 from fissura.measure.rules import read_rules
-from fissura.report.records import SurveyArea, SurveyCrack, SurveyGround
+from fissura.report.layers import section_layer
+from fissura.report.records import SurveyArea, SurveyCrack, SurveyGround, SurveyResult
 from fissura.report.sections import make_sections, with_chainage
 from support.sample_survey import make_survey, to_lonlat
 
@@ -166,3 +168,15 @@ def test_lengths_that_make_no_sense():
             make_sections([], [], route(), section_length_m=length)
     with pytest.raises(SettingsError, match="give at least"):
         make_sections([], [], route(), section_length_m=1e-4)
+
+
+def test_a_crack_of_several_classes_and_severities_is_one_crack():
+    cracks = [
+        crack(1, [[1, 1], [3, 1]], crack_id=1), crack(2, [[3, 1], [4, 1]], crack_id=1, kind="other"),
+        crack(3, [[4, 1], [5, 1]], crack_id=1, severity="high"), crack(4, [[1, 2], [2, 2]]),
+    ]  # fmt: skip
+    sections = make_sections(cracks, [], route(), section_length_m=20.0)
+    assert [section.cracks for section in sections] == [2, 0] and len(sections[0].rows) == 3
+    (whole,) = make_sections(cracks, [], None, section_length_m=20.0)
+    layer = section_layer(SurveyResult("x", Path(), cracks=cracks, sections=[whole]))
+    assert next(layer.rows())[[column.name for column in layer.columns].index("cracks")] == 2

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fissura.errors import OutputError
+from fissura.measure.measuring import measure_cracks
 from fissura.measure.model import Crack, CrackArea
 from fissura.report.tables import (
     area_fields,
@@ -140,3 +141,28 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
     with pytest.raises(OutputError, match=r"cannot write .*cracks\.csv"):
         write_cracks_csv(path / "cracks.csv", [])
+
+
+def test_texts_are_no_formulas_and_numbers_stay_numbers(tmp_path):
+    texts = ["=1+1", "+x", "-2+3|cmd", "@sum", "a=b", "-10 to 0 m", "stra\udcdfe.jpg"]
+    write_summary_csv(tmp_path / "a.csv", [{"text": text, "number": -1.5} for text in texts])
+    rows = read(tmp_path / "a.csv")
+    assert [row["text"] for row in rows] == [
+        "'=1+1", "'+x", "'-2+3|cmd", "'@sum", "a=b", "-10 to 0 m", "stra?e.jpg",
+    ]  # fmt: skip
+    assert {row["number"] for row in rows} == {"-1.5"}
+
+
+def test_the_box_is_the_masks_and_never_leaves_the_picture():
+    def box(mask):
+        fields = crack_fields(measure_cracks(mask).cracks[0], size_hw=mask.shape)
+        return [fields[name] for name in ("left_px", "top_px", "right_px", "bottom_px")]
+
+    mask = np.zeros((60, 200), bool)
+    mask[28:33, 20:181] = True
+    assert box(mask) == [20, 30, 180, 30] and box(mask.T) == [30, 20, 30, 180]
+    mask[28:33] = True
+    assert box(mask) == [0, 30, 199, 30]
+    outside = np.array([[-3.0, 4.0], [70.0, 4.0], [70.0, 300.0]])
+    fields = area_fields(CrackArea(1, outside, 9.0, 3.0, 1.0, "", "", False), size_hw=(60, 200))
+    assert [fields[name] for name in ("left_px", "top_px", "right_px", "bottom_px")] == [4, 0, 199, 59]

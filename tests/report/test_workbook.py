@@ -171,7 +171,10 @@ def test_mixed_scales_have_both_families(survey, tmp_path):
     book = write(tmp_path, replace(survey, cracks=[*survey.cracks, pixels]))
     last = [column(book["Cracks"], f"Length ({unit})")[40].value for unit in ("px", "m")]
     assert last == [12.5, None]
-    assert pairs(book["Summary"])["Crack length (px)"] == [12.5]
+    said = pairs(book["Summary"])
+    assert said["Crack length (px)"] == [12.5]
+    assert any("1 of 41 branches have no scale" in note for note in said["Note"])
+    assert not any("There is no scale" in note for note in said["Note"])
 
 
 def test_a_failed_write_leaves_the_old_file(survey, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fissura.geo.scale import GroundScale
+from fissura.measure.flanks import flanks_along
 from fissura.measure.graph import trace_cracks
 from fissura.measure.model import Branch, BranchWidths, CrackGraph
 from fissura.measure.widths import WidthReport
@@ -216,3 +217,21 @@ def test_masks_that_someone_drew_are_measured_as_they_are():
     graph, read_rgb = ground(0.0)
     left, _, out = tell_cracks(graph, read_rgb, GroundScale.uniform(5.0), None, 0.0)
     assert left is graph and out.notes == ()
+
+
+@pytest.mark.parametrize("rows_above", [9, 6, 3])
+@pytest.mark.parametrize("black", [0, 30])
+def test_a_crack_near_the_border_or_near_ground_nobody_saw_is_kept(rows_above, black):
+    """What lies outside the picture, or was not seen, is no dark ground."""
+    height, at = 100 + black, black + rows_above
+    mask = np.zeros((height, 300), bool)
+    mask[at : at + 7, 20:280] = True
+    rgb = np.random.default_rng(0).integers(140, 160, (height, 300, 3)).astype(np.uint8)
+    rgb[mask], rgb[:black] = 30, 0
+    graph = trace_cracks(mask)
+    widths = WidthReport((BranchWidths(*np.full((2, len(graph.branches[0].points_rc)), 7.0), *[None] * 2),), 1.0, 0.8)
+    flanks = flanks_along(graph.branches[0], widths.branches[0].width_px, lambda r, c: rgb[r, c], graph.size_hw)
+    assert np.nanmedian(flanks.darkness) == pytest.approx(0.8, abs=0.01)
+    assert np.isnan(flanks.sides[:, 5]).sum() == (rows_above < 6)
+    known = np.nan_to_num(flanks.unevenness)
+    assert np.abs(known).max() < 0.05

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import numpy as np
 import shapely
 
+from fissura.measure.rules import Level, Levels, read_rules
 from fissura.report.records import CrackPicture, SurveyArea, SurveyCrack, SurveyFrame, SurveyGround, WidthSamples
-from fissura.survey.ground_record import GroundRecord
+from fissura.survey.ground_record import GroundRecord, add_pictures
 from fissura.survey.video_results import VideoOutcome
 
 
@@ -35,3 +36,19 @@ def test_once_read_back_nothing_changes_any_more():
     assert once.frames[0].captured_at == made().frames[0].captured_at
     assert once.grounds[0].cracks[0].fields["captured_at"] == once.frames[0].captured_at
     assert abs(once.frames[0].footprint_lonlat - made().frames[0].footprint_lonlat).max() < 1e-9
+
+
+def test_pictures_are_of_the_cracks_that_the_rules_call_worst(tmp_path, monkeypatch):
+    """Names whose numbers fall as cracks grow wider."""
+    monkeypatch.setattr("fissura.survey.ground_record.PICTURES", 1)
+    levels = Levels(longitudinal=(
+        Level(name="grade 3", below_mm=10), Level(name="grade 2", below_mm=75), Level(name="grade 1"),
+    ))  # fmt: skip
+    rules = read_rules("astm_d6433").model_copy(update={"levels": levels})
+    cracks = [
+        SurveyCrack({"id": k, "length_m": 1.0, "width_mean_mm": 9.0, "severity": f"grade {k}", "source_frame": "a"})
+        for k in (1, 2, 3)
+    ]
+    record = GroundRecord(cracks=cracks, widths=WidthSamples("mm", [], [], []))
+    add_pictures(record, tmp_path, "a", lambda crack: (np.zeros((40, 40, 3), np.uint8), None), rules)
+    assert [crack.picture is not None for crack in record.cracks] == [True, False, False]

@@ -78,3 +78,12 @@ def test_a_damaged_log_is_said(tmp_path):
     (tmp_path / "run" / "manifest.jsonl").write_text(json.dumps([1]) + "\n")
     with pytest.raises(SettingsError, match="damaged"):
         folder(tmp_path)
+
+
+def test_names_that_are_no_unicode_come_back(tmp_path):
+    run, name = folder(tmp_path, mask="stra\udcdfe"), "Straße/stra\udcdfe.jpg"
+    run.commit(run.work("photos", "a.json"), [name], {"source": name})
+    run.log("photo a", {"source": name})
+    again = folder(tmp_path, mask="stra\udcdfe")
+    assert again.read_record(again.work("photos", "a.json"), [name]) == {"source": name}
+    assert again.read_log()[0]["source"] == name

@@ -28,9 +28,9 @@ def warn(message: str) -> None:
     typer.echo(_printable(message), err=True)
 
 
-def _printable(text: str) -> str:
-    """Text for any terminal or file: file names that are not UTF-8 come as surrogates, which nothing can print."""
-    return text.encode("utf-8", "replace").decode()
+def _printable(message: str) -> str:
+    """Names of files that are no Unicode have lone surrogates, which a terminal may refuse."""
+    return message.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager

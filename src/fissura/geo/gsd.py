@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fissura.errors import GeometryError, SettingsError
+from fissura.errors import GeometryError, ImageError, SettingsError
 from fissura.geo.focal import estimate_focal_px, missing_focal
 from fissura.geo.metadata import PhotoMetadata, read_metadata
 from fissura.geo.raster import estimate_raster_scale, read_placement
@@ -86,12 +86,13 @@ def find_ground_scale(
     check_scale_options(gsd_mm, ground_height_m, distance_m, sensor_width_mm)
     spec = parse_target(target) if target is not None else None
     if gsd_mm is not None:
-        return ScaleFinding(GroundScale.uniform(gsd_mm, notes=("ground sampling distance as given, taken as exact",)))
+        scale = GroundScale.uniform(gsd_mm, notes=("ground sampling distance as given, taken as exact",))
+        return ScaleFinding(scale, metadata=_metadata_of(path))
     missed = ""
     if spec is not None:
-        scale = find_target_scale(_picture(path, rgb), spec)
-        if scale is not None:
-            return ScaleFinding(scale)
+        found = find_target_scale(_picture(path, rgb), spec)
+        if found is not None:
+            return ScaleFinding(found, metadata=_metadata_of(path))
         missed = f"the target ({spec}) was not found in the picture"
     placed = read_placement(path) if path.suffix.lower() in (".tif", ".tiff") else None
     if placed is not None:
@@ -237,6 +238,16 @@ def check_scale_options(
         raise SettingsError(
             f"--ground-height is {ground_height_m:g}; give the road's height above the take-off point in m"
         )
+
+
+def _metadata_of(path: Path) -> PhotoMetadata | None:
+    """What a photo says of its camera, where the scale needs nothing of it; None of rasters and unreadable files."""
+    try:
+        if path.suffix.lower() in (".tif", ".tiff") and read_placement(path) is not None:
+            return None
+        return read_metadata(path)
+    except ImageError:
+        return None
 
 
 def _picture(path: Path, rgb: RgbImage | None) -> RgbImage:

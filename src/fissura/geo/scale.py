@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.errors import GeometryError
+from fissura.types import BoolMask
 
 Points = npt.NDArray[np.float64]
 Values = npt.NDArray[np.float64]
@@ -85,6 +86,27 @@ class GroundScale:
         along = np.linalg.norm(np.einsum("nij,nj->ni", jacobian, tangents_xy), axis=1)
         along /= np.maximum(np.linalg.norm(tangents_xy, axis=1), 1e-12)
         return np.asarray(np.abs(np.linalg.det(jacobian)) / np.maximum(along, 1e-12), np.float64)
+
+    def area_m2(self, size_hw: tuple[int, int], seen: BoolMask | None = None) -> float | None:
+        """Ground that a picture shows, in m².
+
+        Args:
+            size_hw: Its rows and columns.
+            seen: Pixels that count, shape (H, W); None for all.
+        Returns:
+            None where the horizon is in the picture: the ground goes on up to it.
+        """
+        height, width = size_hw
+        corners = np.array([[r, c] for r in (0, height - 1) for c in (0, width - 1)], np.float64)
+        if not self.on_ground(corners).all():
+            return None
+        x, y, one = self.matrix[2]
+        # The area of a pixel is |det J| = |det M| / W³.
+        total, across = 0.0, x * np.arange(width) + one
+        for row in range(height):
+            areas = (across + y * row) ** -3.0
+            total += float(areas.sum() if seen is None else areas[seen[row]].sum())
+        return total * abs(float(np.linalg.det(self.matrix))) / 1e6
 
     def gsd_mm(self, points_rc: Points) -> Values:
         """Geometric mean ground size of a pixel at each point, shape (N,), in millimetres."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,7 +111,7 @@ def find_alligator(
     cell = options.max_cell_px if scale is None else 1000.0 * options.max_cell_m
     network = _Network(ground_lines([branch.points_rc for branch in graph.branches], scale), cell)
     cells = _cells(network, graph, cell, options)
-    celled = shapely.coverage_union_all(cells)
+    celled = _united(cells)
     dense = _dense(network, celled, cell, options)
     # the outer cracks of a dense place have neighbours on one side only
     beside = cKDTree(network.xy[dense]).query(network.xy, distance_upper_bound=cell / 4)[0] < np.inf
@@ -230,6 +231,15 @@ def _runs(network: _Network, dense: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
     return np.asarray(shapely.get_parts(shapely.simplify(merged, network.step / 4)))
 
 
+def _united(cells: npt.NDArray[Any]) -> Any:
+    """Faces as one shape. Those of a mask full of noise may overlap by the last bit, which only the slow way takes."""
+    with suppress(shapely.errors.GEOSException):
+        united = shapely.coverage_union_all(cells)
+        if shapely.is_valid(united):
+            return united
+    return shapely.union_all(shapely.make_valid(cells))
+
+
 def _grow(shape: Any, by: float) -> Any:
     """Mitred, so that what is grown and shrunk again keeps its corners."""
     grown = shapely.buffer(shape, by, join_style="mitre", mitre_limit=2.0, cap_style="round", quad_segs=4)
@@ -240,7 +250,7 @@ def _grow(shape: Any, by: float) -> Any:
 def _outline(grown: Any, cells: npt.NDArray[Any], cell: float) -> Any:
     """One polygon: a grown part shrunk again, so that gaps stay closed; holes filled."""
     # a mitre that was cut off comes back a little within the cells
-    parts = shapely.get_parts(shapely.union_all([_grow(grown, -cell / 4), shapely.coverage_union_all(cells)]))
+    parts = shapely.get_parts(shapely.union_all([_grow(grown, -cell / 4), _united(cells)]))
     largest = parts[int(np.argmax(shapely.area(parts)))]
     return shapely.simplify(shapely.polygons(shapely.get_exterior_ring(largest)), cell / 250)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from fissura.measure.model import Branch, Points, Values
 from fissura.measure.windows import ReadRgb
@@ -18,6 +19,8 @@ _MIDDLE = 0.6
 """Share of the width that counts as the middle."""
 _BLACK = 3.0
 """Grey up to here is ground that nobody saw."""
+_LEAST_SEEN = 3
+"""Pixels of a side that must have been seen for it to count."""
 _CHORD = 5
 
 
@@ -27,7 +30,7 @@ class Flanks:
 
     Attributes:
         middle: Mean grey inside, shape (M,), 0 to 255.
-        sides: Of the ground to the left and to the right, shape (2, M); NaN where it was not seen.
+        sides: Of the ground to the left and to the right, as far as it was seen, shape (2, M); NaN where it was not.
     """
 
     middle: Values
@@ -82,18 +85,22 @@ def _part(points: Points, across: Points, width: Values, read_rgb: ReadRgb, size
     grey = cv2.cvtColor(read_rgb(slice(low[0], high[0]), slice(low[1], high[1])), cv2.COLOR_RGB2GRAY)
     offsets = np.arange(-reach, reach + 1)
     at = points[:, None] + offsets[None, :, None] * across[:, None] - low
-    values = cv2.remap(
-        grey, at[..., 1].astype(np.float32), at[..., 0].astype(np.float32), cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT, borderValue=0,
-    ).astype(np.float64)  # fmt: skip
+    r, c = at[..., 0].astype(np.float32), at[..., 1].astype(np.float32)
+    values = cv2.remap(grey, c, r, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
+    # A sample counts where the picture holds all the pixels it is made of, and one of ground where none is black.
+    known = np.dstack([np.ones(grey.shape, np.float32), grey > _BLACK]).astype(np.float32)
+    seen = cv2.remap(known, c, r, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0) > 0.99
+    inside, lit = seen[..., 0], seen[..., 1]
     edge = width[:, None] / 2 + _GAP_PX
     sides = np.stack([
-        _mean(values, (sign * offsets >= edge) & (sign * offsets < edge + _FLANK_PX)) for sign in (-1, 1)
+        _mean(values, lit & (sign * offsets >= edge) & (sign * offsets < edge + _FLANK_PX), _LEAST_SEEN)
+        for sign in (-1, 1)
     ])  # fmt: skip
-    sides[sides <= _BLACK] = np.nan
-    middle = _mean(values, np.abs(offsets) <= np.maximum(_MIDDLE * width[:, None] / 2, 0.5))
+    middle = _mean(values, inside & (np.abs(offsets) <= np.maximum(_MIDDLE * width[:, None] / 2, 0.5)), 1)
     return Flanks(middle, sides)
 
 
-def _mean(values: Values, where: np.ndarray) -> Values:
-    return np.asarray((values * where).sum(axis=1) / np.maximum(where.sum(axis=1), 1), np.float64)
+def _mean(values: Values, where: npt.NDArray[np.bool_], least: int) -> Values:
+    """Mean of the samples that count, shape (M,); NaN where they are fewer than `least`."""
+    count = where.sum(axis=1)
+    return np.where(count >= least, (values * where).sum(axis=1) / np.maximum(count, 1), np.nan)

@@ -73,7 +73,10 @@ class RoadLayout:
         angle = np.radians(road_direction_deg)
         along = np.array([np.cos(angle), -np.sin(angle)])
         bottom, right = size_hw[0] - 0.5, size_hw[1] - 0.5
-        corners = ground_xy(np.array([[-0.5, -0.5], [-0.5, right], [bottom, -0.5], [bottom, right]]), scale)
+        corners_rc = np.array([[-0.5, -0.5], [-0.5, right], [bottom, -0.5], [bottom, right]])
+        # What lies at or above the horizon would come out behind the camera.
+        on_ground = scale.on_ground(corners_rc)
+        corners = ground_xy(corners_rc[on_ground] if on_ground.any() else corners_rc, scale)
         return cls(_pair(corners[np.argmin(corners @ along)]), _pair(along), None, section_length_m)
 
     def to_road(self, points_rc: Points, scale: GroundScale) -> Points:

@@ -141,17 +141,20 @@ def measure_graph(
         widths = mask_widths(graph) if rgb is None else measure_widths(graph, rgb, blur_px=options.blur_px)
     fields = find_alligator(graph, widths.branches, scale, options.alligator)
     classes = _classify(graph, scale, fields, options)
-    crack_of = _number_cracks(graph)
+    cracks = [
+        _crack(branch, measured, scale, options, known_probability)
+        for branch, measured in zip(graph.branches, widths.branches, strict=True)
+    ]
+    crack_of = _number_cracks(graph, cracks)
     order = sorted(range(len(graph.branches)), key=lambda i: (crack_of[graph.branches[i].crack_id], i))
     rows = []
     for number, i in enumerate(order, start=1):
-        branch = graph.branches[i]
-        crack = _crack(branch, widths.branches[i], scale, options, known_probability)
         rows.append(replace(
-            crack, id=number, crack_id=crack_of[branch.crack_id], kind=classes[i].kind, extent=classes[i].extent,
-            orientation_deg=classes[i].orientation_deg,
+            cracks[i], id=number, crack_id=crack_of[graph.branches[i].crack_id], kind=classes[i].kind,
+            extent=classes[i].extent, orientation_deg=classes[i].orientation_deg,
         ))  # fmt: skip
-    areas = tuple(_area(k, f, options.rules) for k, f in enumerate(fields, start=1))
+    of_branch = dict(zip(order, rows, strict=True))
+    areas = tuple(_area(k, f, [of_branch[i] for i in f.branches], options.rules) for k, f in enumerate(fields, start=1))
     severities = {i: area.severity for f, area in zip(fields, areas, strict=True) for i in f.branches}
     rated = tuple(_rate(crack, scale, options, severities.get(i)) for crack, i in zip(rows, order, strict=True))
     return Measurement(rated, areas, graph, tuple(order), widths, scale)
@@ -174,11 +177,11 @@ def _classify(
     )
 
 
-def _number_cracks(graph: CrackGraph) -> dict[int, int]:
-    """Numbers from 1 for the graph's crack ids, the longest crack first."""
+def _number_cracks(graph: CrackGraph, cracks: Sequence[Crack]) -> dict[int, int]:
+    """Numbers from 1 for the graph's crack ids, the longest crack first, on the ground where there is a scale."""
     lengths: dict[int, float] = {}
-    for branch in graph.branches:
-        lengths[branch.crack_id] = lengths.get(branch.crack_id, 0.0) + branch.length_px
+    for branch, crack in zip(graph.branches, cracks, strict=True):
+        lengths[branch.crack_id] = lengths.get(branch.crack_id, 0.0) + crack.length
     ranked = sorted(lengths, key=lambda k: (-lengths[k], k))
     return {crack_id: number for number, crack_id in enumerate(ranked, start=1)}
 
@@ -262,14 +265,24 @@ def _widest_stretch(width: Values, steps_px: Values) -> float:
     return float(np.median(windows, axis=1).max())
 
 
-def _area(number: int, found: AlligatorField, rules: RuleSet | None) -> CrackArea:
+def _area(number: int, found: AlligatorField, cracks: Sequence[Crack], rules: RuleSet | None) -> CrackArea:
     level = ""
     if rules is not None and found.scaled:
-        level = rules.severity("alligator", found.width_mean)
+        level = rules.severity("alligator", _field_width(found, cracks, rules))
     return CrackArea(
         number, found.outline_rc, found.area, found.crack_length, found.width_mean, level,
         rules.name if rules is not None else "", found.scaled,
     )  # fmt: skip
+
+
+def _field_width(found: AlligatorField, cracks: Sequence[Crack], rules: RuleSet) -> float:
+    """The width of a field that the rules look at: the widest of its cracks' maxima, else the mean by length."""
+    if rules.width_statistic == "mean":
+        return found.width_mean
+    widths = [rules.width_of(crack) for crack in cracks]
+    if rules.width_statistic == "max":
+        return max(widths)
+    return float(np.average(widths, weights=[crack.length for crack in cracks]))
 
 
 def _rate(crack: Crack, scale: GroundScale | None, options: MeasureOptions, of_field: str | None) -> Crack:

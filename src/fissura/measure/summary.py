@@ -71,6 +71,7 @@ class CrackSummary:
         rows: By section, zone, kind and severity.
         length: Of all cracks that count, m or px.
         area: Of all alligator fields, m² or square pixels.
+        cracks: Cracks that count, as they hang together.
         left_out: Branches that are no cracks by the rules, being too small.
         left_out_length: Their length, m or px.
         inspected_area_m2: As given.
@@ -85,6 +86,7 @@ class CrackSummary:
     rows: tuple[SummaryRow, ...]
     length: float
     area: float
+    cracks: int
     left_out: int
     left_out_length: float
     inspected_area_m2: float | None
@@ -164,6 +166,7 @@ def summarise(
         rows=tuple(_row(key, sums[key]) for key in sorted(sums, key=lambda key: _order(key, rules))),
         length=length,
         area=area,
+        cracks=len({crack.crack_id for crack in cracks if id(crack) not in dropped}),
         left_out=len(left_out),
         left_out_length=sum(crack.length for crack in left_out) * unit,
         inspected_area_m2=inspected_area_m2,

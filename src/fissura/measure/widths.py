@@ -7,8 +7,9 @@ averaged over short stretches, so that the surface's texture averages out. Then,
 2. Where a crack is wider than about two blur widths, its width and its darkness are both fitted.
 3. Where it is narrower, its darkness comes from the wider stretches of the same crack, else of the picture, else from
    the prior of `fissura.measure.profile`; the width is the missing light over that darkness.
-4. Where no dip stands out (worn edges, shadow, a filled crack) the mask's orthogonal width stands in, with its own
-   larger error. Near junctions the profile would cross the other branch: widths are carried over from outside.
+4. Where no dip stands out (worn edges, shadow, a filled crack), where the crack is wider than its profiles, or where
+   it reaches the picture's border, the mask's orthogonal width stands in, with its own larger error. Near junctions
+   the profile would cross the other branch: widths are carried over from outside.
 """
 
 from __future__ import annotations
@@ -137,9 +138,11 @@ def fit_widths(
     settings = FitSettings(blur, None, _FREE_SPREAD, reach_px=2, noise_inflation=_STRETCH_INFLATION)
     free = _fit(profiles, stretches, settings)
     fits, overall = _fit_narrow(profiles, stretches, free, blur)
+    inside = _inside_picture(graph, stretches, np.maximum(stretches.mask_width, fits.width_px))
+    seen = inside & _plausible(stretches, fits)
     starts = np.searchsorted(stretches.branch, np.arange(len(graph.branches) + 1))
     rows = [
-        _along(branch, np.arange(starts[i], starts[i + 1]), stretches, fits)
+        _along(branch, np.arange(starts[i], starts[i + 1]), stretches, fits, seen)
         for i, branch in enumerate(graph.branches)
     ]
     return WidthReport(tuple(rows), blur, overall)
@@ -263,7 +266,7 @@ def _aligned_mean(samples: npt.NDArray[np.float32], mask_width: float) -> Profil
     """
     n, length = samples.shape
     half = length // 2
-    reach = int(np.ceil(mask_width / 2 + 3))
+    reach = min(int(np.ceil(mask_width / 2 + 3)), half)
     core = samples[:, half - reach : half + reach + 1].astype(np.float64)
     light = np.percentile(core, 80, axis=1, keepdims=True)
     # Cubed, so that the dark line outweighs the grain, which is little but everywhere and would hold the centroid back.
@@ -294,6 +297,7 @@ def _fit(profiles: Sequence[Profile], stretches: Stretches, settings: FitSetting
         )
         for name in names:
             out[name][members] = getattr(fits, name)
+    out["ok"] &= stretches.mask_width / 2 < stretches.half  # else the profile lies within the crack
     out["sigma_px"] = np.sqrt(
         (_SIGMA[0] * out["sigma_px"]) ** 2 + _SIGMA[1] ** 2 + (_SIGMA[2] * out["width_px"]) ** 2
     )
@@ -355,11 +359,11 @@ def _darkness_by_crack(crack: npt.NDArray[np.intp], darkness: Values) -> dict[in
 
 
 def _along(
-    branch: Branch, rows: npt.NDArray[np.intp], stretches: Stretches, fits: ProfileFits
+    branch: Branch, rows: npt.NDArray[np.intp], stretches: Stretches, fits: ProfileFits, seen: npt.NDArray[np.bool_]
 ) -> BranchWidths:
-    """Widths of the stretches of a branch, carried to its points."""
+    """Widths of the stretches of a branch, carried to its points; of those not `seen` the mask's."""
     fallback = _from_mask(branch)
-    good = rows[_plausible(stretches.mask_width[rows], fits, rows)]
+    good = rows[seen[rows]]
     if not len(good):
         return fallback
     at = stretches.middle[good].astype(np.float64)
@@ -379,13 +383,26 @@ def _along(
     return BranchWidths(width, sigma, from_grey, below)
 
 
-def _plausible(mask_width: Values, fits: ProfileFits, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+def _plausible(stretches: Stretches, fits: ProfileFits) -> npt.NDArray[np.bool_]:
     """Whether the grey values are to be believed, rather than the mask.
 
     The dip must stand out and must not be wildly wider than the mask, which would be a shadow or the edge of a
     marking, nor a fraction of it, which would be one dark seam in a wide crack full of gravel. Where the mask is too
     narrow to say anything, what little light is missing still says more than it does.
     """
-    width = fits.width_px[rows]
+    width, mask_width = fits.width_px, stretches.mask_width
     sane = (width < 2.0 * mask_width + 4.0) & (width > 0.2 * mask_width - 1.0)
-    return np.asarray(sane & (fits.ok[rows] | (mask_width < _RESOLVED * fits.blur_px[rows] + 1.0)), np.bool_)
+    return np.asarray(sane & (fits.ok | (mask_width < _RESOLVED * fits.blur_px + 1.0)), np.bool_)
+
+
+def _inside_picture(graph: CrackGraph, stretches: Stretches, width: Values) -> npt.NDArray[np.bool_]:
+    """Whether a dip of this width shows both of its edges, shape (N,): mirrored at the border it would seem wider."""
+    normals = {int(i): _normals(graph.branches[i]) for i in np.unique(stretches.branch)}
+    last_rc = np.array(graph.size_hw) - 1.0
+    inside = np.empty(len(stretches), np.bool_)
+    for k, i in enumerate(stretches.branch):
+        part = slice(int(stretches.first[k]), int(stretches.last[k]))
+        points, half = graph.branches[i].points_rc[part], width[k] / 2 * np.abs(normals[int(i)][part])
+        # Most points decide: where a crack ends at the border only its last ones lie on it.
+        inside[k] = np.mean(np.all((points > half) & (points + half < last_rc), axis=1)) > 0.5
+    return inside

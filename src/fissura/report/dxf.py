@@ -160,7 +160,9 @@ def _label(crack: SurveyCrack) -> str:
         width = crack.fields.get(f"width_mean_{unit}")
         if isinstance(width, (int, float)):
             if unit == "mm" and crack.fields.get("below_gsd"):
-                return f"< {crack.fields.get('gsd_mm') or width:.3g} mm"
+                # Narrower than two widths of the blur, which may be wider than a pixel.
+                gsd = crack.fields.get("gsd_mm")
+                return f"< {max(gsd, width) if isinstance(gsd, (int, float)) else width:.3g} mm"
             return f"{width:.3g} {unit}"
     return ""
 

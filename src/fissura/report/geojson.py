@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from fissura.errors import GeometryError
 from fissura.imaging.write import open_text
-from fissura.report.tables import Value
+from fissura.report.tables import Value, speakable
 
 Positions = npt.NDArray[np.float64]
 """Shape (N, 2), (longitude, latitude) in degrees, WGS84."""
@@ -174,4 +174,6 @@ def _plain(value: Value) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, str):
+        return speakable(value)
     return value.isoformat() if isinstance(value, datetime) else value

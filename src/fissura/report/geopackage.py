@@ -31,6 +31,7 @@ from fissura.report.layers import (
 from fissura.report.places import Geometry, Projection
 from fissura.report.qml import LayerStyle, plan_styles
 from fissura.report.records import LonLat, SurveyResult
+from fissura.report.tables import speakable
 
 _NO_TIME = datetime(1970, 1, 1)
 _DTYPES: dict[str, Any] = {"integer": np.int64, "real": np.float64, "boolean": np.bool_, "time": "datetime64[ms]"}
@@ -154,8 +155,7 @@ def _array(values: list[Any], column: Column) -> Any:
 
 
 def _speakable(text: str) -> str:
-    """Text as UTF-8 can hold it: names of files that no encoding could read have lone surrogates; NUL ends a string."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
+    return speakable(text).replace("\0", "")  # NUL ends a string
 
 
 def _write_styles(path: Path, styles: Sequence[LayerStyle], created: datetime) -> None:

@@ -9,6 +9,7 @@ a network learns from them as well.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import warnings
@@ -115,9 +116,19 @@ def _pictures(result: SurveyResult, left_out: list[str]) -> Iterator[_Picture]:
         yield _Picture(number, name, frame, size_hw, cracks)
 
 
+def _open(path: Path) -> Any:
+    """A raster for reading. GDAL takes Unicode names only, so a file of another name is read before."""
+    import rasterio
+
+    try:
+        os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return rasterio.open(io.BytesIO(path.read_bytes()))
+    return rasterio.open(path)
+
+
 def _read_mask(path: Path) -> BoolMask | str:
     """The mask, or why there is none."""
-    import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
     if not path.is_file():
@@ -125,7 +136,7 @@ def _read_mask(path: Path) -> BoolMask | str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as source:
+            with _open(path) as source:
                 if source.width * source.height > LARGEST_PIXELS:
                     return f"its mask of {source.width}x{source.height} pixels is too large for labelling tools"
                 mask: BoolMask = source.read(1) > 0

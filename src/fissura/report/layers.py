@@ -183,9 +183,11 @@ def _section_fields(section: SurveySection, unit: str) -> Fields:
             parts += [(f"area_severity_{_identifier(str(level))}_m2", area)]
         for name, value in parts:
             sums[name] = sums.get(name, 0.0) + value
+    cracks = section.cracks
+    if cracks is None:
+        cracks = sum(int(_number(row.get("cracks"))) for row in section.rows)
     return round_fields({
-        "name": section.name, "start_m": section.start_m, "end_m": section.end_m,
-        "cracks": sum(int(_number(row.get("cracks"))) for row in section.rows), **sums,
+        "name": section.name, "start_m": section.start_m, "end_m": section.end_m, "cracks": cracks, **sums,
         "crack_length_per_m": sums[length] / span if unit == "m" and span > 0 and section.lonlat is not None else None,
         "inspected_m2": section.inspected_m2, "inspected_share": section.inspected_share,
     })  # fmt: skip

@@ -58,7 +58,7 @@ def write_report(result: SurveyResult, path: Path | None = None) -> Path:
 
 def render_report(result: SurveyResult, path: Path | None = None) -> str:
     """The report as text; see `write_report`. The same survey gives the same text."""
-    ranked = rank_worst(result.cracks, len(result.cracks))
+    ranked = rank_worst(result.cracks, len(result.cracks), result.thresholds_mm)
     scale = _plan_scale(result)
     limits = [] if scale is None else [value for value, _ in scale.ticks()]
     levels = order_levels([*result.cracks, *result.areas], result.thresholds_mm)

@@ -165,7 +165,8 @@ def make_map(
             view.areas.append(AreaShape(frame.path(area.lonlat, closed=True), str(area.fields.get("id")), text, style))
     placed = [c for c in ranked if c.lonlat is not None and np.isfinite(c.lonlat).all()]
     view.unplaced, view.left_out = len(ranked) - len(placed), max(len(placed) - MOST_DRAWN, 0)
-    view.cracks = _draw_cracks(placed[:MOST_DRAWN], frame, scale, limits)
+    levels = order_levels([*result.cracks, *result.areas], result.thresholds_mm)
+    view.cracks = _draw_cracks(placed[:MOST_DRAWN], frame, scale, limits, levels)
     for rank, crack in enumerate(ranked[:shown], 1):
         if crack.lonlat is not None and np.isfinite(crack.lonlat).all():
             x, y = frame.to_units(crack.lonlat)[len(crack.lonlat) // 2]
@@ -253,9 +254,9 @@ def _tick_spacing(total_m: float) -> float:
 
 
 def _draw_cracks(
-    cracks: Sequence[SurveyCrack], frame: MapFrame, scale: WidthScale | None, limits: Sequence[float]
-) -> list[CrackPath]:
-    levels = order_levels(cracks)
+    cracks: Sequence[SurveyCrack], frame: MapFrame, scale: WidthScale | None, limits: Sequence[float],
+    levels: Sequence[str],
+) -> list[CrackPath]:  # fmt: skip
     groups: dict[str, list[tuple[str, str]]] = {}
     for crack in reversed(cracks):  # the worst are drawn last, on top
         fields = crack.fields

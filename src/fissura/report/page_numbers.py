@@ -146,8 +146,13 @@ def in_words(name: str, value: Any) -> str:
 
 
 def as_anchor(text: str) -> str:
-    """A name that may stand in an ``id``: small letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
+    """A name that may stand in an ``id``: small letters, digits and hyphens; other signs by their code points.
+
+    >>> as_anchor("Very low"), as_anchor("low+"), as_anchor("低")
+    ('very-low', 'low-2b', '4f4e')
+    """
+    spelt = re.sub(r"[^a-z0-9\s_-]", lambda sign: f"-{ord(sign[0]):x}-", text.lower())
+    return re.sub(r"[^a-z0-9]+", "-", spelt).strip("-") or "x"
 
 
 def as_float(value: Any) -> float | None:

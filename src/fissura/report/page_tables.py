@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,15 +60,15 @@ def sum_classes(result: SurveyResult) -> list[ClassTable]:
         if any(not c.fields.get("severity") for c in cracks) and levels:
             levels.append("")
         rows = []
-        for name in order_classes(str(c.fields.get("class") or "other") for c in cracks):
+        classes = {str(c.fields.get("class") or "other") for c in cracks}
+        for name in order_classes(classes | ({"alligator"} if areas else set())):
             own = [c for c in cracks if str(c.fields.get("class") or "other") == name]
             rows.append(_sum(name, own, unit, width_name))
-        if areas:
-            area = sum(as_float(a.fields.get(f"area_{unit}2")) or 0.0 for a in areas)
-            rows.append(Sums("alligator", cracks=len(areas), area=area))
         rows.append(_sum("all", cracks, unit, width_name))
         if areas:
-            rows[-1].area = rows[-2].area
+            area = sum(as_float(a.fields.get(f"area_{unit}2")) or 0.0 for a in areas)
+            for row in rows:
+                row.area = area if row.name in ("alligator", "all") else None
         tables.append(ClassTable(unit, levels, rows))
     return tables
 
@@ -120,14 +121,20 @@ class SectionTable:
     levels: list[str]
     has_zones: bool
     rows: list[SectionRow]
+    partial: bool = False
+    """Whether there are cracks in the other unit, which it leaves out."""
 
 
 def sum_sections(result: SurveyResult) -> SectionTable | None:
-    """The table by section; None if there is but one and that is everything."""
+    """The table by section; None if there is but one and that is everything.
+
+    It is in metres where anything has a scale: what has none is left out of it.
+    """
     sections = result.sections
     if not sections or (len(sections) == 1 and sections[0].lonlat is None and not _zones(sections)):
         return None
-    unit = "px" if any("length_px" in row for s in sections for row in s.rows) else "m"
+    summed = [row for s in sections for row in s.rows]
+    unit = "px" if summed and all("length_m" not in row for row in summed) else "m"
     names = {str(row.get("severity") or "") for s in sections for row in s.rows if as_float(row.get(f"length_{unit}"))}
     known = order_levels([*result.cracks, *result.areas], result.thresholds_mm)
     levels = [n for n in known if n in names] + sorted(names - set(known))
@@ -143,7 +150,8 @@ def sum_sections(result: SurveyResult) -> SectionTable | None:
         if longest > 0:
             lengths = row.sums.by_level
             row.share = [(n, round(100 * lengths[n] / longest, 2)) for n in levels if lengths.get(n)]
-    return SectionTable(unit, levels, any(zones), rows)
+    partial = unit == "m" and any("length_px" in row for row in summed)
+    return SectionTable(unit, levels, any(zones), rows, partial)
 
 
 def _zones(sections: Iterable[SurveySection]) -> list[str]:
@@ -210,4 +218,4 @@ def link_if_there(folder: Path, path: str | None) -> str | None:
     """A relative address of a file of the run that works beside the report; None if there is no such file."""
     if not path or not (folder / path).is_file():
         return None
-    return quote(Path(path).as_posix())
+    return quote(os.fsencode(Path(path).as_posix()))  # the bytes of a name, which may be no Unicode

@@ -22,7 +22,9 @@ _KNOWN_LEVELS = {
 }  # fmt: skip
 
 
-def rank_worst(cracks: Iterable[SurveyCrack], count: int = 20) -> list[SurveyCrack]:
+def rank_worst(
+    cracks: Iterable[SurveyCrack], count: int = 20, thresholds_mm: Mapping[str, float] | None = None
+) -> list[SurveyCrack]:
     """The worst cracks, the worst first; see `RANKING`.
 
     Only `SurveyCrack.fields` are looked at, so that pictures can be made for what this returns.
@@ -30,9 +32,10 @@ def rank_worst(cracks: Iterable[SurveyCrack], count: int = 20) -> list[SurveyCra
     Args:
         cracks: Of one ground or of the whole run.
         count: At most so many are returned.
+        thresholds_mm: Of the severity levels; see `order_levels`.
     """
     rows = list(cracks)
-    level = {name: rank for rank, name in enumerate(order_levels(rows))}
+    level = {name: rank for rank, name in enumerate(order_levels(rows, thresholds_mm))}
 
     def badness(crack: SurveyCrack) -> tuple[int, int, float, int, str]:
         fields = crack.fields

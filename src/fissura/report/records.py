@@ -147,6 +147,7 @@ class SurveySection:
         inspected_share: Of its length, the part that was looked at, 0 to 1; None if not known.
         rows: Sums by class, severity and zone: ``class``, ``severity``, ``zone``, ``cracks``, ``length_m`` (or
             ``length_px``), ``area_m2``, ``width_mean_mm``.
+        cracks: In it, each once though it may be in several rows; None if not known.
     """
 
     name: str
@@ -156,6 +157,7 @@ class SurveySection:
     inspected_m2: float | None
     inspected_share: float | None
     rows: tuple[Fields, ...]
+    cracks: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,7 +90,8 @@ def make_sections(
         known = [g.area_m2 for g in ground if g.area_m2 is not None]
         sums = _sum_up(kept, [{0: 1.0}] * len(kept), areas, [{0: 1.0}] * len(areas))
         area = round(sum(known), 3) if known else None
-        return [SurveySection(WHOLE, 0.0, 0.0, None, area, None, _rows(sums.get(0, {}), rules))]
+        found = sums.get(0, {})
+        return [SurveySection(WHOLE, 0.0, 0.0, None, area, None, _rows(found, rules), _count(found))]
     borders = _borders(route.length_m, section_length_m)
     crack_shares = [_line_shares(found, borders, reach_m) for found in _locate([c.lonlat for c in kept], route)]
     area_shares = [_area_shares(a, route, borders, reach_m) for a in _locate([a.lonlat for a in areas], route)]
@@ -99,13 +100,16 @@ def make_sections(
     sections = []
     for number, (start, end) in enumerate(pairwise(borders)):
         area_m2, share = covers.of_section(start, end)
-        rows = _rows(sums.get(number, {}), rules)
+        found = sums.get(number, {})
         line = route.sub_line(start, end)
-        sections.append(SurveySection(_name(start, end), start, end, line, area_m2, share, rows))
+        sections.append(
+            SurveySection(_name(start, end), start, end, line, area_m2, share, _rows(found, rules), _count(found))
+        )
     elsewhere = sums.get(_ELSEWHERE, {})
     if elsewhere:
         end = borders[-1]
-        sections.append(SurveySection(ELSEWHERE, end, end, None, None, None, _rows(elsewhere, rules)))
+        rows = _rows(elsewhere, rules)
+        sections.append(SurveySection(ELSEWHERE, end, end, None, None, None, rows, _count(elsewhere)))
     return sections
 
 
@@ -307,6 +311,11 @@ def _sum_up(
             entry = sums.setdefault(number, {}).setdefault(key, _Sum())
             entry.area += share * _number(f.get("area_m2" if scaled else "area_px2"))
     return sums
+
+
+def _count(sums: dict[_Key, _Sum]) -> int:
+    """Cracks of a section; one may have branches of several classes and severities."""
+    return len(set[Any]().union(*(entry.cracks for entry in sums.values())))
 
 
 def _rows(sums: dict[_Key, _Sum], rules: RuleSet | None) -> tuple[Fields, ...]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -46,9 +47,16 @@ _DIGITS = {"_m": 4, "_m2": 4, "_mm": 3, "_px": 2, "_px2": 0, "_deg": 1, "_share"
 """Digits after the point by the end of the name: a tenth of a millimetre of length, a micrometre of width."""
 
 
+_TOUCH_PX = 0.05
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_HARMLESS = re.compile(r"[+-]?[\d.]+( to [+-]?[\d.]+ m)?")
+"""Numbers, and sections before a route's beginning."""
+
+
 def crack_fields(
-    crack: Crack, *, source_frame: str = "", captured_at: datetime | str | None = None, model: str = ""
-) -> Fields:
+    crack: Crack, *, source_frame: str = "", captured_at: datetime | str | None = None, model: str = "",
+    size_hw: tuple[int, int] | None = None,
+) -> Fields:  # fmt: skip
     """A crack as named fields with units in their names, rounded; the same for CSV and GeoJSON.
 
     Args:
@@ -56,6 +64,7 @@ def crack_fields(
         source_frame: Picture it was seen in, relative to the run's inputs.
         captured_at: When the picture was taken; naive times stay naive.
         model: Name and version of the network.
+        size_hw: Rows and columns of the picture, which the crack's box does not leave; None if it has none.
     Returns:
         In the order of the columns; without a scale lengths and widths end in ``_px`` and ``gsd_mm`` is None.
     """
@@ -67,7 +76,7 @@ def crack_fields(
         "gsd_mm": crack.gsd_mm if crack.scaled else None, "below_gsd": crack.below_gsd, "severity": crack.severity,
         "standard": crack.standard, "zone": crack.zone, "confidence": crack.confidence, "source_frame": source_frame,
         "captured_at": captured_at, "model": model, "bridged_share": crack.bridged_share,
-        **_extent(crack.points_rc), "notes": "; ".join(crack.notes),
+        **_extent(crack.points_rc, size_hw), "notes": "; ".join(crack.notes),
     }  # fmt: skip
     fields = round_fields(fields)
     # Rounded to a tenth, 179.96 would become 180, which is 0 again.
@@ -77,8 +86,9 @@ def crack_fields(
 
 
 def area_fields(
-    area: CrackArea, *, source_frame: str = "", captured_at: datetime | str | None = None, model: str = ""
-) -> Fields:
+    area: CrackArea, *, source_frame: str = "", captured_at: datetime | str | None = None, model: str = "",
+    size_hw: tuple[int, int] | None = None,
+) -> Fields:  # fmt: skip
     """An alligator area as named fields, rounded; see `crack_fields`."""
     values: Fields = (
         {"area_m2": area.area, "crack_length_m": area.crack_length / 1000, "width_mean_mm": area.width_mean}
@@ -88,7 +98,8 @@ def area_fields(
     return round_fields(
         {
             "id": area.id, "class": "alligator", **values, "severity": area.severity, "standard": area.standard,
-            "source_frame": source_frame, "captured_at": captured_at, "model": model, **_extent(area.outline_rc),
+            "source_frame": source_frame, "captured_at": captured_at, "model": model,
+            **_extent(area.outline_rc, size_hw),
         }
     )  # fmt: skip
 
@@ -144,10 +155,14 @@ def _rounded(name: str, value: Value) -> Value:
     return float(f"{value:.6g}") if digits is None else round(value, digits) + 0.0  # + 0.0: no "-0.0"
 
 
-def _extent(points_rc: Points) -> Fields:
+def _extent(points_rc: Points, size_hw: tuple[int, int] | None) -> Fields:
     """The box around the points, whole pixels, last ones included; where to look in the picture."""
-    top, left = np.floor(points_rc.min(0) + 0.5)
-    bottom, right = np.floor(points_rc.max(0) + 0.5)
+    # A crack ends at the edge of its mask's last pixel, but for rounding: that is not yet the next pixel.
+    first = np.floor(points_rc.min(0) + 0.5 + _TOUCH_PX)
+    last = np.maximum(np.ceil(points_rc.max(0) - 0.5 - _TOUCH_PX), first)
+    if size_hw is not None:
+        first, last = (np.clip(corner, 0, np.array(size_hw) - 1) for corner in (first, last))
+    (top, left), (bottom, right) = first, last
     return dict(zip(_EXTENT, (int(left), int(top), int(right), int(bottom)), strict=True))
 
 
@@ -182,4 +197,12 @@ def _text(value: Value) -> str:
         if not math.isfinite(value):
             return ""
         return f"{value:.10f}".rstrip("0").rstrip(".") if 0 < abs(value) < 1e-4 else f"{value:.12g}"
-    return str(value)
+    text = speakable(value) if isinstance(value, str) else str(value)
+    # Excel would take it for a formula, unless an apostrophe says that it is a text.
+    formula = isinstance(value, str) and text[:1] in _FORMULA and not _HARMLESS.fullmatch(text)
+    return f"'{text}" if formula else text
+
+
+def speakable(text: str) -> str:
+    """Text as UTF-8 can hold it: names of files that no encoding could read have lone surrogates."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -49,6 +49,10 @@ _NO_SCALE = (
     "There is no scale: lengths and widths are in pixels of the pictures. Give --gsd-mm, or pictures with a position "
     "and a height, for metres and millimetres."
 )
+_SOME_WITHOUT_SCALE = (
+    "{} of {} branches have no scale: their lengths and widths are in pixels of their pictures, and no section holds "
+    "them. Give pictures with a position and a height for metres and millimetres."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +120,10 @@ def _summary(result: SurveyResult) -> Iterator[tuple[str, Value]]:
         yield f"Ground {row[1]} (m²)", row[2]
     for stage, seconds in result.seconds.items():
         yield f"Time for {stage} (s)", seconds
-    if any("length_px" in crack.fields for crack in result.cracks):
-        yield "Note", _NO_SCALE
+    unscaled = sum("length_m" not in crack.fields for crack in result.cracks)
+    if unscaled:
+        some = _SOME_WITHOUT_SCALE.format(unscaled, len(result.cracks))
+        yield "Note", _NO_SCALE if unscaled == len(result.cracks) else some
     yield from (("Note", text) for text in result.notes)
     yield from (("Limit", text) for text in result.limits)
     for title, count in (("Cracks", len(result.cracks)), ("Areas", len(result.areas)), ("Frames", len(result.frames))):

@@ -16,6 +16,7 @@ import shapely
 from fissura.geo.position import GroundPlacement
 from fissura.imaging.write import write_jpeg
 from fissura.measure.model import Crack, Points
+from fissura.measure.rules import RuleSet, width_thresholds
 from fissura.measure_frame import sample_widths
 from fissura.report.records import (
     CrackPicture,
@@ -126,10 +127,10 @@ def record_ground(
         model: Name and version of the network.
     """
     found, placement = ground.measurement, ground.place.placement
-    record = GroundRecord(widths=sample_widths(found), notes=ground.notes)
+    record, size_hw = GroundRecord(widths=sample_widths(found), notes=ground.notes), found.graph.size_hw
     for crack, index in zip(found.cracks, ground.sources, strict=True):
         seen = sighting(crack, index)
-        fields = crack_fields(crack, source_frame=seen.name, captured_at=seen.captured_at, model=model)
+        fields = crack_fields(crack, source_frame=seen.name, captured_at=seen.captured_at, model=model, size_hw=size_hw)
         fields["extent"] = crack.extent
         if seen.extent_px is not None:
             fields |= dict(zip(_EXTENT, seen.extent_px, strict=True))
@@ -137,7 +138,7 @@ def record_ground(
         record.cracks.append(SurveyCrack(fields, lonlat, None if lonlat is None else seen.sigma_m))
     sigma = None if placement is None else placement.sigma_m
     for area in found.areas:
-        fields = area_fields(area, source_frame=area_source, model=model)
+        fields = area_fields(area, source_frame=area_source, model=model, size_hw=size_hw)
         lonlat = _place(placement, area.outline_rc, 3)
         record.areas.append(SurveyArea(fields, lonlat, None if lonlat is None else sigma))
     return record
@@ -204,8 +205,9 @@ def crack_box_px(fields: Fields) -> tuple[float, float, float, float]:
 
 
 def add_pictures(
-    record: GroundRecord, run: Path, name: str, cut: Callable[[SurveyCrack], tuple[RgbImage, float | None]]
-) -> None:
+    record: GroundRecord, run: Path, name: str, cut: Callable[[SurveyCrack], tuple[RgbImage, float | None]],
+    rules: RuleSet | None,
+) -> None:  # fmt: skip
     """Write pictures of the worst cracks below ``pictures/``, and name them in their rows.
 
     Args:
@@ -214,13 +216,14 @@ def add_pictures(
         name: How the files' names begin.
         cut: Gives a crack's picture and the ground size of a pixel of it; asked for in the order of source frames, so
             that it needs to keep one frame only.
+        rules: Severities, which say what is worst.
     Raises:
         OutputError: A picture cannot be written.
     """
     from fissura.report.page_worst import rank_worst
 
     number = {id(crack): k for k, crack in enumerate(record.cracks)}
-    worst = rank_worst(record.cracks, PICTURES)
+    worst = rank_worst(record.cracks, PICTURES, width_thresholds(rules))
     for crack in sorted(worst, key=lambda c: (str(c.fields["source_frame"]), number[id(c)])):
         rgb, mm_per_px = cut(crack)
         path = f"pictures/{name.replace('/', '_')}_{crack.fields['id']}.jpg"

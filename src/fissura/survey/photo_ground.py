@@ -205,7 +205,7 @@ def measure_part(
     seen, sharply = canvas.seen_outline(), sharp.seen_outline()
     for state, outline in (("inspected", sharply), ("too_blurred", shapely.difference(seen, sharply))):
         record.ground += outline_to_ground(state, outline, flight.ground.to_lonlat, flight.ground.gsd_mm)  # type: ignore[arg-type]
-    _add_pictures(record, flight, folder.out, name)
+    _add_pictures(record, flight, folder.out, name, rules)
     record.notes = (*record.notes, *_describe(flight, part))
     record.seconds = time.perf_counter() - start
     return record
@@ -350,7 +350,7 @@ def _sighting(flight: PhotoFlight, i: int, merged: MergedGround, crack: Crack) -
     )  # fmt: skip
 
 
-def _add_pictures(record: GroundRecord, flight: PhotoFlight, out: Path, name: str) -> None:
+def _add_pictures(record: GroundRecord, flight: PhotoFlight, out: Path, name: str, rules: RuleSet | None) -> None:
     """Pictures of the worst cracks, cut from the photos they were seen in."""
     sources = {p.look.source: i for i, p in enumerate(flight.photos)}
     opened: dict[int, RgbImage] = {}
@@ -364,7 +364,7 @@ def _add_pictures(record: GroundRecord, flight: PhotoFlight, out: Path, name: st
         pixel = ground_pixel_size(flight.pose(i).ground_from_frame(lens), np.array([lens.centre_xy]))
         return cut_picture(opened[i], crack_box_px(crack.fields), float(pixel[0]) * flight.ground.gsd_mm)
 
-    add_pictures(record, out, name, cut)
+    add_pictures(record, out, name, cut, rules)
 
 
 def _describe(flight: PhotoFlight, part: Sequence[int]) -> tuple[str, ...]:

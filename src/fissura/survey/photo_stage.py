@@ -314,7 +314,7 @@ class PhotoStage:
         )  # fmt: skip
         write_jpeg(self.folder.out / "overlays" / f"{look.name}.jpg", found.overlay)
         record = from_frame_record(found.record)
-        add_pictures(record, self.folder.out, look.name, partial(_cut, image.rgb))
+        add_pictures(record, self.folder.out, look.name, partial(_cut, image.rgb), self.rules)
         plain = record.to_plain()
         self.folder.commit(path, look.sha256, plain)
         return GroundRecord.from_plain(plain)

@@ -12,7 +12,7 @@ from fissura.cli.console import ProgressLine
 from fissura.imaging.overlay import plan_overlay_factor
 from fissura.imaging.write import write_jpeg
 from fissura.infer.segmenter import Segmenter
-from fissura.measure.rules import RuleSet
+from fissura.measure.rules import RuleSet, width_thresholds
 from fissura.measure_frame import COARSE_GSD_MM, sample_widths
 from fissura.report.page_worst import rank_worst
 from fissura.report.records import MapPicture, SurveyArea, SurveyCrack, SurveyFrame, SurveyGround
@@ -55,7 +55,8 @@ def survey_one_raster(
                 least_confidence=request.least_confidence,
                 progress=lambda done, total: line.advance("", int(100 * done / total) - line.count),
             )  # fmt: skip
-        record = _record(found, path, name, source, folder.out, f"{segmenter.card.name} {segmenter.card.version}")
+        model = f"{segmenter.card.name} {segmenter.card.version}"
+        record = _record(found, path, name, source, folder.out, model, rules)
         record.seconds = time.perf_counter() - start
         raw = {"record": record.to_plain(), "frame": _describe(found)}
         folder.commit(record_path, stamp, raw)
@@ -68,25 +69,29 @@ def survey_one_raster(
     return _frame(raw["frame"], path, name, source, record), record
 
 
-def _record(found: RasterSurvey, path: Path, name: str, source: str, out: Path, model: str) -> GroundRecord:
+def _record(
+    found: RasterSurvey, path: Path, name: str, source: str, out: Path, model: str, rules: RuleSet | None
+) -> GroundRecord:
     place, sigma = found.placement, None if found.placement is None else found.placement.sigma_m
     record = GroundRecord(widths=sample_widths(found.measurement), notes=found.notes)
     for crack in found.measurement.cracks:
-        fields = crack_fields(crack, source_frame=source, model=model) | {"extent": crack.extent}
+        fields = crack_fields(crack, source_frame=source, model=model, size_hw=found.size_hw) | {"extent": crack.extent}
         lonlat = None if place is None else place.to_lonlat(crack.points_rc)
         record.cracks.append(SurveyCrack(fields, lonlat, sigma))
     for area in found.measurement.areas:
         lonlat = None if place is None else place.to_lonlat(area.outline_rc)
-        record.areas.append(SurveyArea(area_fields(area, source_frame=source, model=model), lonlat, sigma))
+        fields = area_fields(area, source_frame=source, model=model, size_hw=found.size_hw)
+        record.areas.append(SurveyArea(fields, lonlat, sigma))
     if found.outline is not None or found.inspected_m2 is not None:
         coarse = (_gsd_mm(found) or 0.0) > COARSE_GSD_MM
         record.ground.append(SurveyGround("below_gsd" if coarse else "inspected", found.outline, found.inspected_m2))
     # Read together: opening a large raster means looking for its collar.
-    wanted = {int(c.fields["id"]) for c in rank_worst(record.cracks, PICTURES)}  # type: ignore[arg-type]
+    worst = rank_worst(record.cracks, PICTURES, width_thresholds(rules))
+    wanted = {int(c.fields["id"]) for c in worst}  # type: ignore[arg-type]
     chosen = [crack for crack in found.measurement.cracks if crack.id in wanted]
     pieces = crop_cracks(path, [crack.points_rc for crack in chosen], found.scale)
     by_id = {crack.id: piece for crack, piece in zip(chosen, pieces, strict=True)}
-    add_pictures(record, out, name, lambda crack: by_id[int(crack.fields["id"])])  # type: ignore[arg-type]
+    add_pictures(record, out, name, lambda crack: by_id[int(crack.fields["id"])], rules)  # type: ignore[arg-type]
     record.mosaic = _write_map(found, name, out)
     return record
 

@@ -306,7 +306,7 @@ class _Run:
             "crs": result.crs, "seconds": result.seconds, "videos": self.figures, "notes": list(result.notes),
         }  # fmt: skip
         text = json.dumps(summary, indent=2, ensure_ascii=False, default=str) + "\n"
-        write_bytes(self.folder.out / "summary.json", text.encode())
+        write_bytes(self.folder.out / "summary.json", text.encode("utf-8", "backslashreplace"))
 
     def _say(self, result: SurveyResult, failed: Sequence[SurveyFrame]) -> None:
         quiet, out = self.request.quiet, self.folder.out

@@ -98,7 +98,7 @@ class RunFolder:
             OutputError: It cannot be written.
         """
         raw = {"settings": self.digest, "stamp": _plain(stamp), "content": _plain(content)}
-        write_bytes(path, (json.dumps(raw, ensure_ascii=False) + "\n").encode())
+        write_bytes(path, _as_line(raw))
 
     def log(self, key: str, line: Mapping[str, Any]) -> None:
         """Append a line to ``manifest.jsonl``, unless the same thing was logged before.
@@ -116,7 +116,7 @@ class RunFolder:
             path = self.out / "manifest.jsonl"
             try:
                 with path.open("ab") as file:
-                    file.write((json.dumps({"key": key, **_plain(line)}, ensure_ascii=False) + "\n").encode())
+                    file.write(_as_line({"key": key, **_plain(line)}))
                     file.flush()
                     os.fsync(file.fileno())
             except OSError as error:
@@ -175,6 +175,11 @@ def checksum(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _as_line(value: Mapping[str, Any]) -> bytes:
+    """A line of JSON. Names that are no Unicode reach us as lone surrogates: as JSON's escapes they come back."""
+    return (json.dumps(value, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from fissura.geo.telemetry import Telemetry
 from fissura.measure.model import Crack
+from fissura.measure.rules import RuleSet
 from fissura.report.records import SurveyCrack, SurveyFrame
 from fissura.spec import ModelCard
 from fissura.survey.backdrop import Backdrop
@@ -130,7 +131,7 @@ def describe_look(looked: LookedFrame) -> dict[str, Any]:
 
 def collect_outcome(
     folder: RunFolder, key: str, origin: Origin, result: FlightResult, grounds: Sequence[MergedGround], *, lens: Lens,
-    canvas: GroundCanvas, backdrop: Backdrop, notes: Sequence[str], complete: bool, error: str,
+    canvas: GroundCanvas, backdrop: Backdrop, rules: RuleSet | None, notes: Sequence[str], complete: bool, error: str,
 ) -> VideoOutcome:  # fmt: skip
     """Draw mosaics and pictures, and put together what the report needs."""
     name = Path(origin.source).name
@@ -143,7 +144,7 @@ def collect_outcome(
         record.mosaic = write_mosaic(
             folder.out, title, canvas, backdrop, ground, caption=name, to_lonlat=to_lonlat
         )
-        _add_pictures(record, ground, canvas, backdrop, folder.out, title)
+        _add_pictures(record, ground, canvas, backdrop, folder.out, title, rules)
         if len(grounds) == 1 and to_lonlat is not None and ground.measurement.scale is not None:
             mm = float(ground.measurement.scale.matrix[0, 0])
             record.ground += outline_to_ground("inspected", canvas.seen_outline(), to_lonlat, mm)
@@ -179,8 +180,9 @@ def _to_lonlat(ground: MergedGround) -> Callable[[LonLat], LonLat] | None:
 
 
 def _add_pictures(
-    record: GroundRecord, ground: MergedGround, canvas: GroundCanvas, backdrop: Backdrop, out: Path, title: str
-) -> None:
+    record: GroundRecord, ground: MergedGround, canvas: GroundCanvas, backdrop: Backdrop, out: Path, title: str,
+    rules: RuleSet | None,
+) -> None:  # fmt: skip
     """Pictures of the worst cracks, cut from the merged ground."""
     scale, (top, left) = ground.measurement.scale, ground.origin_rc
     mm = None if scale is None else float(scale.matrix[0, 0])
@@ -192,7 +194,7 @@ def _add_pictures(
         rgb = paint_mosaic(canvas, backdrop, (top + y0 - pad, left + x0 - pad), size_hw, 1)
         return cut_picture(rgb, (pad, pad, pad + x1 - x0, pad + y1 - y0), mm)
 
-    add_pictures(record, out, title, cut)
+    add_pictures(record, out, title, cut, rules)
 
 
 def _frame(

@@ -206,7 +206,7 @@ def _report(run: VideoRun, result: FlightResult) -> VideoOutcome:
     run.notes += [*run.video.notes, *(run.telemetry.notes if run.telemetry is not None else ())]
     outcome = collect_outcome(
         run.folder, run.key, run.origin, result, grounds, lens=run.lens, canvas=run.canvas, backdrop=run.backdrop,
-        notes=run.notes, complete=result.error is None and not run.stopped,
+        rules=run.rules, notes=run.notes, complete=result.error is None and not run.stopped,
         error="" if result.error is None else _in_words(result.error),
     )  # fmt: skip
     for line in describe_result(result, grounds):
