@@ -29,6 +29,8 @@ from fissura.errors import ModelError
 
 CARD_KEY = "fissura_card"
 CARD_FORMAT = 1
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]*$"
+"""Names of models: also names of files."""
 
 
 class TrainingSet(BaseModel):
@@ -84,7 +86,7 @@ class ModelCard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int = CARD_FORMAT
-    name: str = Field(min_length=1, pattern=r"^[a-z0-9][a-z0-9_.-]*$")
+    name: str = Field(min_length=1, pattern=NAME_PATTERN)
     version: str
     description: str
     architecture: str

@@ -180,6 +180,15 @@ def test_import_with_pictures_missing_or_of_another_size(one_set, tmp_path):
     assert [pair.stem for pair in find_pairs(tmp_path / "back")] == ["p2"]
 
 
+def test_outlines_in_shares_need_a_picture_even_for_masks_alone(tmp_path):
+    labels = tmp_path / "y" / "labels"
+    labels.mkdir(parents=True)
+    (labels / "a.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.2\n")
+    result = run("import", tmp_path / "y", "--format", "yolo-seg", "--masks-only", "--out", tmp_path / "back")
+    assert "pass --images FOLDER; the labels do not tell its size" in result.output
+    assert "--masks-only" not in result.output
+
+
 def test_import_of_masks_alone(one_set, tmp_path):
     path = coco(tmp_path / "c.json", one_set)
     result = run("import", path, "--format", "coco", "--masks-only", "--images", tmp_path, "--out", tmp_path / "back")

@@ -340,6 +340,7 @@ def test_one_bad_labelme_file_does_not_stop_the_others(tmp_path):
     [
         ("0 0.5 0.5 0.1 0.1", "line 1 is a box"),
         ("0 0.5 0.5 12 0.1 0.3 0.3", "line 1 has 12 where shares"),
+        ("0 0.5 0.5 -0.9 0.1 0.3 0.3", "line 1 has -0.9 where shares"),
         ("0 0.5 x 0.1 0.1 0.3 0.3", "no numbers"),
     ],
 )

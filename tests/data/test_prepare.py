@@ -20,6 +20,7 @@ from fissura.data.prepare.recipes import find_recipe
 from fissura.data.prepare.sources import open_sources
 from fissura.data_run.prepare_run import PrepareRequest, run_prepare
 from fissura.errors import DataError, SettingsError
+from fissura.imaging.read import read_image
 
 HW = (24, 36)
 
@@ -206,6 +207,25 @@ def test_bad_pictures_are_listed_and_the_others_are_written(tmp_path, capsys):
     assert "the mask is 36x24 but the picture is 10x10" in reasons["004.jpg"]
     assert [row["file"][-7:] for row in card["not_used"]] == ["005.jpg"]
     assert "failed: c.zip/" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("tag", "turned"), [(6, False), (6, True), (3, True), (1, True)])
+def test_masks_lie_on_pictures_that_a_tag_turns(tmp_path, capsys, tag, turned):
+    """A mask of the stored pixels (not turned), or of the displayed ones."""
+    mask = _mask()
+    stored = np.where(mask, 40, 200).astype(np.uint8)
+    exif, out = Image.Exif(), io.BytesIO()
+    exif[274] = tag
+    Image.fromarray(stored).convert("RGB").save(out, "JPEG", exif=exif, quality=95)
+    displayed = {1: mask, 3: mask[::-1, ::-1], 6: np.rot90(mask, -1)}[tag]
+    files = {"traincrop/1.jpg": out.getvalue(), "traincrop/1.png": _png(np.array(displayed if turned else mask))}
+    _run("crack500", tmp_path / "out", _zip(tmp_path / "c.zip", files))
+    (pair,) = find_pairs(tmp_path / "out/crack500/train")
+    seen = read_image(pair.image).rgb[..., 0]
+    drawn = read_mask(pair.mask, size_hw=seen.shape)
+    assert drawn.sum() == mask.sum()
+    assert (seen < 120)[drawn].mean() > 0.9
+    assert ("their masks fit both ways" in capsys.readouterr().err) == (tag == 3)
 
 
 def test_paths_that_lead_out_are_refused_and_nothing_is_written_there(tmp_path, capsys):

@@ -16,7 +16,7 @@ ort = pytest.importorskip("onnxruntime")
 
 from typer.testing import CliRunner  # noqa: E402
 
-from fissura.errors import DataError, ModelError  # noqa: E402
+from fissura.errors import DataError, ModelError, SettingsError  # noqa: E402
 from fissura.export import export_model, load_trained, read_calibration_tiles, write_int8  # noqa: E402
 from fissura.export import int8 as int8_module  # noqa: E402
 from fissura.export.parity import find_all_pairs  # noqa: E402
@@ -89,6 +89,18 @@ def test_a_few_images_of_each_set_are_enough_for_slow_networks(weights: Path, da
     out = tmp_path / "few.onnx"
     export_model(weights, out, validate=[data, data], validate_limit=1, say=lambda _: None)
     assert json.loads(out.with_suffix(".parity.json").read_text())["images"] == 2
+
+
+def test_an_int8_file_of_an_earlier_export_goes(weights: Path, tmp_path: Path) -> None:
+    stale = tmp_path / "again.int8.onnx"
+    stale.write_bytes(b"of other weights")
+    export_model(weights, tmp_path / "again.onnx", say=lambda _: None)
+    assert not stale.exists()
+
+
+def test_a_name_no_card_can_hold_is_an_error_in_words(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"'My Model' is no name for a model; give small letters"):
+        export_model(weights, tmp_path / "m.onnx", name="My Model", say=lambda _: None)
 
 
 def test_three_engines_give_one_mask(exported: Path) -> None:

@@ -129,6 +129,18 @@ def test_precision_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert choose_precision(path, "openvino", "auto") == (path, "fp32")
 
 
+def test_an_int8_file_of_other_weights_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.onnx"
+    card = make_tiny_onnx(path).model_copy(update={"precision": "int8", "weights_sha256": "0" * 64})
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, card.to_metadata())
+    onnx.save(model, str(int8_sibling(path)))
+    monkeypatch.setattr(precision_module, "fast_precisions", lambda engine: frozenset({"fp32", "int8"}))
+    assert choose_precision(path, "openvino", None) == (path, "fp32")
+    with pytest.raises(ModelError, match=r"m\.int8\.onnx was made from other weights than .*export again"):
+        choose_precision(path, "openvino", "int8")
+
+
 @pytest.mark.parametrize(
     ("flags", "openvino", "onnxruntime"),
     [

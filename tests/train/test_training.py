@@ -1,23 +1,29 @@
 import json
+import math
+import shutil
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fissura.data.pairs import Pair, spread
 from fissura.errors import DataError, ModelError, SettingsError
+from fissura.imaging.read import read_image
 from fissura.infer.store import find_model
-from fissura.nets import load_weights
+from fissura.nets import build, load_weights, save_weights
 from fissura.synth.crops import render_training_crop
-from fissura.train.augment import CropGeometry, cut_crop, photograph
-from fissura.train.config import TrainConfig, read_config
-from fissura.train.dataset import CropDataset, LoadedSet
-from fissura.train.loop import strictest_terms, train
+from fissura.train import validate as validate_module
+from fissura.train.augment import CropGeometry, _motion_kernel, cut_crop, photograph
+from fissura.train.config import SetConfig, TrainConfig, read_config
+from fissura.train.dataset import CropDataset, LoadedSet, read_rgb
+from fissura.train.loop import make_card, strictest_terms, train
 from fissura.train.losses import LossWeights, crack_loss, dice_loss, quiet_loss, skeleton_recall_loss
-from fissura.train.module import rate_factor
+from fissura.train.module import CrackModule, rate_factor
 from fissura.train.teacher import EngineTeacher, Teacher
+from fissura.train.validate import Validation
 
 
 @pytest.fixture
@@ -34,22 +40,31 @@ def data_root(tmp_path):
             tmp_path / "data" / "set" / "images" / f"{i}.png"
         )
         Image.fromarray(truth).save(tmp_path / "data" / "set" / "masks" / f"{i}.png")
+    shutil.copytree(tmp_path / "data" / "set", tmp_path / "data" / "watched_set")
     return tmp_path / "data"
 
 
 def _config(data_root, **changes):
     settings = {
         "name": "tiny", "data_root": str(data_root), "train": [{"folder": "set", "terms": "MIT"}],
-        "validate_on": ["set"], "validation_limit": 2, "architecture_options": {"variant": "unshuffled", "width": 4},
+        "validate_on": ["watched_set"], "validation_limit": 2,
+        "architecture_options": {"variant": "unshuffled", "width": 4},
         "tile": 64, "overlap": 16, "batch": 2, "steps": 6, "warmup_steps": 2, "checkpoint_every": 3,
         "validate_every": 6, "workers": 0, "synthetic": 0.3, "accelerator": "cpu", "precision": "fp32",
     }  # fmt: skip
     return TrainConfig.model_validate(settings | changes)
 
 
-@pytest.mark.parametrize("resumed_at", [3, 4])  # half way, and later
-def test_interrupted_run_ends_with_the_same_weights(data_root, tmp_path, monkeypatch, resumed_at):
-    config = _config(data_root, checkpoint_every=resumed_at)
+@pytest.mark.parametrize(
+    ("resumed_at", "network"),
+    [
+        (3, {}),  # half way, and later
+        (4, {}),
+        (3, {"architecture": "enet", "architecture_options": {"width": 4}}),  # which has dropout
+    ],
+)
+def test_interrupted_run_ends_with_the_same_weights(data_root, tmp_path, monkeypatch, resumed_at, network):
+    config = _config(data_root, checkpoint_every=resumed_at, **network)
     whole = train(config, tmp_path / "whole", say=lambda _: None, quiet=True)
 
     class Unplugged(Exception):
@@ -103,6 +118,18 @@ def test_fine_tuning_starts_from_given_weights(data_root, tmp_path):
         train(_config(data_root, init="no-such-model"), tmp_path / "c", say=lambda _: None, quiet=True)
 
 
+def test_weights_are_widened_where_options_leave_the_width_out(data_root, tmp_path):
+    card = make_card(_config(data_root, architecture_options={}), [])
+    torch.manual_seed(0)
+    save_weights(tmp_path / "first.safetensors", build("hacnet_v2", {}), card)  # 32 channels
+    config = _config(
+        data_root, validate_on=[], init=str(tmp_path / "first.safetensors"), steps=1,
+        architecture_options={"variant": "unshuffled", "width": 36},
+    )  # fmt: skip
+    net, _ = load_weights(train(config, tmp_path / "run", say=lambda _: None, quiet=True))
+    assert net.config.width == 36
+
+
 def test_a_share_of_the_initial_weights_is_kept(data_root, tmp_path):
     first = train(_config(data_root), tmp_path / "a", say=lambda _: None, quiet=True)
     plain = train(_config(data_root, init=str(first), steps=3), tmp_path / "b", say=lambda _: None, quiet=True)
@@ -125,6 +152,31 @@ def test_folder_of_another_run_is_refused_and_more_steps_are_not(data_root, tmp_
     assert json.loads((tmp_path / "run" / "config.json").read_text())["steps"] == 8
 
 
+def test_fewer_steps_than_were_done_are_refused(data_root, tmp_path):
+    train(_config(data_root, validate_on=[]), tmp_path / "run", say=lambda _: None, quiet=True)
+    with pytest.raises(SettingsError, match=r"a run of 6 steps and the config asks for 3; give at least 6 steps"):
+        train(_config(data_root, validate_on=[], steps=3), tmp_path / "run", say=lambda _: None, quiet=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(data_root, tmp_path):
+    config = _config(data_root, validate_on=[], learning_rate=1e30, checkpoint_every=1)
+    with pytest.raises(SettingsError, match=r"at step [1-5] of 6.*lower learning_rate \(now 1e\+30\)"):
+        train(config, tmp_path / "run", say=lambda _: None, quiet=True)
+    assert not (tmp_path / "run" / "tiny.safetensors").exists()
+    for path in (tmp_path / "run" / "checkpoints").glob("*.ckpt"):
+        state = torch.load(path, weights_only=False)["state_dict"]
+        assert all(torch.isfinite(value).all() for value in state.values()), path
+
+
+def test_weights_that_are_no_numbers_are_not_kept(data_root):
+    config = _config(data_root)
+    module = CrackModule(config, make_card(config, []))
+    module.on_save_checkpoint({})
+    next(module.averaged.parameters()).fill_(math.nan)
+    with pytest.raises(SettingsError, match="no numbers any more at step 0"):
+        module.on_save_checkpoint({})
+
+
 def test_a_run_of_an_older_version_goes_on(data_root, tmp_path):
     """Its record has no word on keys that came later, of the run or of a set."""
     train(_config(data_root), tmp_path / "run", say=lambda _: None, quiet=True)
@@ -139,6 +191,48 @@ def test_a_run_of_an_older_version_goes_on(data_root, tmp_path):
     record.write_text(json.dumps(old))
     with pytest.raises(SettingsError, match=r"other settings \(train differ\)"):
         train(_config(data_root, steps=8), tmp_path / "run", say=lines.append, quiet=True)
+
+
+def _loaded(count, **entry):
+    image, mask = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.bool_)
+    return LoadedSet(SetConfig(**entry), [image] * count, [mask] * count)
+
+
+def test_the_card_names_every_set_with_its_strictest_terms(data_root, tmp_path):
+    sets = [
+        _loaded(3, folder="set", terms="research", source="first"),
+        _loaded(3, folder="set", terms="MIT", scale=(0.1, 0.3)),
+        _loaded(5, folder="set", root=str(tmp_path / "generated"), terms="CC0-1.0"),
+    ]
+    card = make_card(_config(data_root), sets)
+    named = [(s.name, s.images, s.terms, s.source) for s in card.training_sets]
+    assert named == [("set", 3, "research", "first"), ("set", 5, "CC0-1.0", "")]
+    assert card.strictest_terms == "research"
+
+
+def test_sets_of_one_name_are_watched_apart(data_root, tmp_path):
+    shutil.copytree(data_root / "set", tmp_path / "other" / "set")
+    entries = [{"folder": "set", "hold_back": 2}, {"folder": "set", "hold_back": 1, "root": str(tmp_path / "other")}]
+    watched = Validation(_config(data_root, train=entries, validate_on=[]))._sets
+    assert {name: len(pairs) for name, pairs in watched.items()} == {
+        f"{data_root / 'set'} (held back)": 2, f"{tmp_path / 'other' / 'set'} (held back)": 1,
+    }  # fmt: skip
+
+
+def test_a_set_without_a_crack_leaves_the_means_alone(data_root, monkeypatch):
+    shutil.copytree(data_root / "set", data_root / "bare")
+    config = _config(data_root, validate_on=["watched_set", "bare"])
+    said = iter([0.5, math.nan, math.nan, math.nan])
+    evaluated = SimpleNamespace(figures=lambda: dict.fromkeys(("F1", "F1@2px"), next(said)))
+    monkeypatch.setattr(validate_module, "evaluate", lambda *_, **__: evaluated)
+    lines = []
+    validation = Validation(config, lines.append)
+    trainer = SimpleNamespace(global_step=6, max_steps=6, is_global_zero=True, logger=None)
+    module = CrackModule(config, make_card(config, []))
+    validation.on_train_batch_end(trainer, module)
+    assert "mean F1 0.500, mean F1@2px 0.500" in lines[0]
+    validation.on_train_batch_end(trainer, module)
+    assert "mean F1 nan" in lines[1]
 
 
 def test_a_sample_depends_on_seed_and_index_alone(data_root):
@@ -203,6 +297,41 @@ def test_photograph_keeps_shape_and_changes_light():
     assert len({o.tobytes() for o in outputs}) > 20
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_motion_blur_does_not_move_the_picture(seed):
+    kernel = _motion_kernel(np.random.default_rng(seed))
+    rows, columns = np.indices(kernel.shape)
+    centre = (kernel.shape[0] - 1) / 2
+    assert float((kernel * rows).sum()) == pytest.approx(centre, abs=0.02)
+    assert float((kernel * columns).sum()) == pytest.approx(centre, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix"),
+    [(kind, "png") for kind in ("RGB", "L", "LA", "RGBA", "P", "1")] + [(kind, "jpg") for kind in ("RGB", "L", "CMYK")],
+)
+def test_training_sees_pictures_of_8_bits_as_they_are_displayed(tmp_path, kind, suffix):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 4), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[274] = 6
+    picture = Image.fromarray(pixels) if kind in ("RGBA", "LA") else Image.fromarray(pixels[..., :3])
+    extra = {"transparency": 3} if kind == "P" else {}
+    picture.convert(kind).save(tmp_path / f"a.{suffix}", exif=exif, **extra)
+    with Image.open(tmp_path / f"a.{suffix}") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    assert expected.shape == (30, 20, 3)
+    np.testing.assert_array_equal(read_rgb(tmp_path / f"a.{suffix}"), expected)
+
+
+def test_training_sees_deep_pictures_as_segmentation_does(tmp_path):
+    values = np.random.default_rng(0).normal(30000, 4000, (64, 64)).astype(np.uint16)
+    values[30:33] = 9000
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    seen = read_rgb(tmp_path / "deep.png")
+    np.testing.assert_array_equal(seen, read_image(tmp_path / "deep.png").rgb)
+    assert len(np.unique(seen)) > 100
+
+
 def test_losses_on_exact_cases():
     truth = torch.zeros(1, 1, 4, 4)
     truth[..., 1, :] = 1.0
@@ -251,6 +380,58 @@ def test_config_errors_name_the_key(tmp_path):
         read_config(path)
     with pytest.raises(SettingsError, match="cannot read the config"):
         read_config(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "My model"}, r"name: a name has small letters, digits.*\(got 'My model'\)"),
+        ({"seed": -1}, "seed: .*greater than or equal to 0"),
+        ({"train": [{"folder": "set", "scale": [0, 1]}]}, r"train\.0\.scale: .* smallest magnification above 0"),
+        ({"train": [{"folder": "set", "scale": [1.6, 0.6]}]}, "a largest that is no smaller"),
+        ({"tile": 128, "overlap": 80}, "overlap is 80, more than half of the tile of 128"),
+        ({"keep_init": 0.5}, "keep_init is a share of the weights of init, and there is none"),
+        ({"freeze": ["body"]}, "freeze would keep random weights: give init or encoder"),
+        (
+            {"train": [{"folder": "set", "hold_back": 2}, {"folder": "set"}]},
+            "train lists set with different hold_back or exclude",
+        ),
+        (
+            {"train": [{"folder": "set", "exclude": ["1"]}, {"folder": "a/../set", "root": "data"}]},
+            "with different hold_back or exclude",
+        ),
+        ({"validate_on": ["set/"]}, "validate_on names set/, which is trained on"),
+    ],
+)  # fmt: skip
+def test_settings_that_make_no_sense_are_named(tmp_path, changes, message):
+    path = tmp_path / "c.yaml"
+    config = {"name": "x", "data_root": str(tmp_path / "data"), "train": [{"folder": "set"}]}
+    path.write_text(json.dumps(config | changes))
+    with pytest.raises(SettingsError, match=message):
+        read_config(path)
+
+
+def test_a_strategy_that_lightning_does_not_know_is_an_error_in_words(data_root, tmp_path):
+    with pytest.raises(SettingsError, match=r"cannot start with accelerator: cpu, .*strategy: dddp \(.*dddp"):
+        train(_config(data_root, strategy="dddp"), tmp_path / "run", say=lambda _: None, quiet=True)
+
+
+def test_options_belong_to_their_network():
+    sets = [{"folder": "set"}]
+    ours = {"variant": "unshuffled", "width": 32}  # as records of unfinished runs have it
+    assert TrainConfig(name="x", train=sets).architecture_options == ours
+    assert TrainConfig(name="x", train=sets, architecture="unet").architecture_options == {}
+
+
+def test_no_variable_needs_a_value_where_nothing_lies_under_data_root(tmp_path, monkeypatch):
+    monkeypatch.delenv("FISSURA_DATA", raising=False)
+    path = tmp_path / "c.yaml"
+    path.write_text("name: x\ntrain: [{folder: set, root: d}]\n")
+    config = read_config(path)
+    assert config.train[0].path(config.data_root) == tmp_path / "d" / "set"
+    path.write_text("name: x\ntrain: [{folder: set, root: d}]\nvalidate_on: [set]\n")
+    with pytest.raises(SettingsError, match="FISSURA_DATA, which is not set"):
+        read_config(path)
 
 
 def test_broken_training_data_is_named(data_root, tmp_path):
@@ -303,7 +484,7 @@ def test_a_frozen_body_stays_as_it_came(data_root, tmp_path):
 
 def test_freezing_what_is_not_there_is_an_error(data_root, tmp_path):
     with pytest.raises(SettingsError, match="freeze names 'tail'"):
-        train(_config(data_root, freeze=["tail"]), tmp_path / "a", say=lambda _: None, quiet=True)
+        train(_config(data_root, freeze=["tail"], init="fast"), tmp_path / "a", say=lambda _: None, quiet=True)
 
 
 @pytest.mark.parametrize("turned", [0.0, 1.0])

@@ -115,10 +115,12 @@ def _import_one(run: _Run, annotation: Annotation, stem: str) -> None:
     picture: Path | bytes | None = None
     try:
         picture = run.pictures.find(annotation.name)
-    except DataError:
+    except DataError as error:
         picture = annotation.embedded
-        if picture is None and not (request.masks_only and annotation.size_hw is not None):
-            raise
+        if picture is None and annotation.size_hw is None:
+            raise DataError(f"{error}; the labels do not tell its size, which a mask needs") from error
+        if picture is None and not request.masks_only:
+            raise DataError(f"{error}, or --masks-only to write masks alone") from error
     size_hw = _size_hw(annotation, picture)
     if request.format == "yolo-seg":
         annotation = to_pixels(annotation, size_hw)

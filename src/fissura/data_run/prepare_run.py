@@ -76,15 +76,16 @@ def run_prepare(request: PrepareRequest) -> int:
 
 
 def _write(request: PrepareRequest, recipe: Recipe, plan: Plan, tree: SourceTree, folder: Path) -> int:
-    tally, splits = Tally(), _Splits()
+    tally, splits, unsure = Tally(), _Splits(), list[str]()
     for name, reason in tree.refused:
         tally.fail(name, DataError(reason))
     items = _with_free_names(plan)
     with ProgressLine("preparing", len(items), quiet=request.quiet) as progress:
         for item in items:
             try:
-                size_hw, has_crack = write_item(folder / item.split, item)
-                splits.add(item.split, size_hw, has_crack)
+                written = write_item(folder / item.split, item)
+                splits.add(item.split, written.size_hw, written.has_crack)
+                unsure += [str(item.image.path)] if written.unsure else []
             except OutputError as error:
                 if is_fatal(error):
                     raise
@@ -101,6 +102,11 @@ def _write(request: PrepareRequest, recipe: Recipe, plan: Plan, tree: SourceTree
     say(f"terms: {recipe.terms}", quiet=request.quiet)
     for line in plan.missing[:_SAID]:
         warn(f"missing: {line}")
+    if unsure:
+        warn(
+            f"{len(unsure)} picture(s) have a tag that turns them, and their masks fit both ways; taken as displayed, "
+            f"look whether the masks lie right ({', '.join(unsure[:3])})"
+        )
     if plan.left_over:
         warn(f"{len(plan.left_over)} file(s) were not used; card.json lists them with the reason")
     if tally.failed:

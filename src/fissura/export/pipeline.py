@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from fissura.data.pairs import Pair, spread
-from fissura.errors import ModelError, OutputError
+from fissura.errors import ModelError, OutputError, SettingsError
 from fissura.export.checkpoint import load_trained
 from fissura.export.int8 import CALIBRATION_TILES, read_calibration_tiles, write_int8
 from fissura.export.onnx_file import export_onnx
@@ -38,6 +39,8 @@ def export_model(
 ) -> ParityReport:
     """Write ``OUT.onnx``, ``OUT.safetensors``, ``OUT.parity.json`` and, if asked for, ``OUT.int8.onnx``.
 
+    An ``OUT.int8.onnx`` of an earlier export is removed: it holds other weights, or was judged on other images.
+
     Args:
         checkpoint: Trained weights, see `load_trained`.
         out: The ONNX file.
@@ -53,6 +56,7 @@ def export_model(
         ModelError: The weights cannot be used, an engine differs too much, or int8 costs too much F1.
         DataError: A folder cannot be used.
         OutputError: A file cannot be written.
+        SettingsError: The name cannot stand in a card.
     """
     sets = [find_all_pairs(folder) for folder in validate]
     pairs = [pair for found in sets for pair in spread(found, validate_limit or len(found))]
@@ -61,6 +65,7 @@ def export_model(
     tiles = [t for folder in calibrate for t in read_calibration_tiles(folder, card.tile, count=share)]
     tiles = tiles or _generated_tiles(card.tile)
     net, _ = load_weights(out.with_suffix(".safetensors"))
+    _remove(int8_sibling(out))
     export_onnx(net, card, out)
     report = _compare(out, card, tiles[:: max(len(tiles) // PARITY_TILES, 1)][:PARITY_TILES], pairs)
     for line in report.lines():
@@ -88,7 +93,12 @@ def _write_weights(checkpoint: Path, out: Path, name: str | None) -> ModelCard:
     """Put the weights beside the model file and return the card with their checksum."""
     net, card = load_trained(checkpoint)
     if name is not None:
-        card = ModelCard.model_validate(card.model_dump() | {"name": name})
+        try:
+            card = ModelCard.model_validate(card.model_dump() | {"name": name})
+        except ValidationError as error:
+            raise SettingsError(
+                f"'{name}' is no name for a model; give small letters, digits, '.', '_' and '-', for example my-model"
+            ) from error
     weights = out.with_suffix(".safetensors")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +110,13 @@ def _write_weights(checkpoint: Path, out: Path, name: str | None) -> ModelCard:
     except OSError as error:
         raise OutputError(f"cannot write {weights}: {error.strerror}; choose another place with --out") from error
     return card.model_copy(update={"weights_sha256": checksum})
+
+
+def _remove(stale: Path) -> None:
+    try:
+        stale.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot remove {stale} of an earlier export: {error.strerror}; remove it by hand") from error
 
 
 def _compare(out: Path, card: ModelCard, tiles: Sequence[RgbImage], pairs: Sequence[Pair]) -> ParityReport:

@@ -30,7 +30,7 @@ def choose_precision(path: Path, engine: str, precision: str | None) -> tuple[Pa
         path: The model's fp32 file, or an int8 file.
         engine: Name of the engine; only OpenVINO runs bf16.
         precision: ``fp32``, ``bf16`` or ``int8``; None or ``auto`` takes the fastest that this CPU is good at,
-            that the card allows and that there is a file for.
+            that the card allows and that there is a file for, of the same weights.
     Raises:
         SettingsError: No such precision.
         ModelError: The file cannot run so, or is no model.
@@ -43,21 +43,29 @@ def choose_precision(path: Path, engine: str, precision: str | None) -> tuple[Pa
             raise SettingsError(f"engine torch runs in fp32 only, not in {precision}; leave out the precision")
         return path, "fp32"
     card = read_card(path)
-    sibling = int8_sibling(path)
-    int8_file = path if card.precision == "int8" else sibling if sibling.is_file() else None
-    if precision in (None, "auto"):
-        allowed = int8_file is not None and "int8" in read_card(int8_file).allowed_precisions
-        if card.precision == "int8" or (allowed and "int8" in fast_precisions(engine)):
-            return int8_file or path, "int8"
-        bf16 = engine == "openvino" and "bf16" in card.allowed_precisions and "bf16" in fast_precisions(engine)
-        return path, "bf16" if bf16 else "fp32"
-    if precision == "int8":
-        if int8_file is None:
-            raise ModelError(f"there is no int8 file {sibling}; make one with 'fissura export --int8' or use fp32")
-        return int8_file, "int8"
     if card.precision == "int8":
-        raise ModelError(f"{path} is an int8 file and cannot run in {precision}; name the fp32 file it was made from")
-    return path, cast(Precision, precision)
+        if precision not in (None, "auto", "int8"):
+            raise ModelError(
+                f"{path} is an int8 file and cannot run in {precision}; name the fp32 file it was made from"
+            )
+        return path, "int8"
+    if precision in ("fp32", "bf16"):
+        return path, cast(Precision, precision)
+    sibling = int8_sibling(path)
+    int8_card = read_card(sibling) if sibling.is_file() else None
+    if precision == "int8":
+        if int8_card is None:
+            raise ModelError(f"there is no int8 file {sibling}; make one with 'fissura export --int8' or use fp32")
+        if int8_card.weights_sha256 != card.weights_sha256:
+            raise ModelError(
+                f"{sibling} was made from other weights than {path}; export again with '--int8', or use fp32"
+            )
+        return sibling, "int8"
+    if int8_card is not None and int8_card.weights_sha256 == card.weights_sha256:  # else of an earlier export
+        if "int8" in int8_card.allowed_precisions and "int8" in fast_precisions(engine):
+            return sibling, "int8"
+    bf16 = engine == "openvino" and "bf16" in card.allowed_precisions and "bf16" in fast_precisions(engine)
+    return path, "bf16" if bf16 else "fp32"
 
 
 @cache

@@ -156,11 +156,14 @@ def _shadow(rng: np.random.Generator, image: RgbImage) -> RgbImage:
 
 def _motion_kernel(rng: np.random.Generator) -> FloatArray:
     length = int(rng.integers(3, 8))
-    kernel = np.zeros((length, length), np.float32)
-    kernel[length // 2] = 1.0
-    centre = (length - 1) / 2
+    side = length | 1  # odd, or the picture would move against its mask by half a pixel
+    kernel = np.zeros((side, side), np.float32)
+    kernel[side // 2] = 1.0
+    if side > length:
+        kernel[side // 2, [0, -1]] = 0.5
+    centre = (side - 1) / 2
     turn = cv2.getRotationMatrix2D((centre, centre), rng.uniform(0, 180), 1.0)
-    kernel = cv2.warpAffine(kernel, turn, (length, length))
+    kernel = cv2.warpAffine(kernel, turn, (side, side))
     return kernel / max(float(kernel.sum()), 1e-6)
 
 

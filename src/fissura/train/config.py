@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fissura.errors import SettingsError
+from fissura.spec import NAME_PATTERN
 
 
 class SetConfig(BaseModel):
@@ -37,6 +39,13 @@ class SetConfig(BaseModel):
     are exact and show what the teacher overlooks."""
     terms: str = "unstated"
     source: str = ""
+
+    @field_validator("scale")
+    @classmethod
+    def _scale_rises(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1]:
+            raise ValueError("scale needs a smallest magnification above 0 and a largest that is no smaller")
+        return value
 
     def path(self, data_root: Path) -> Path:
         """Where the set lies."""
@@ -135,7 +144,8 @@ class TrainConfig(BaseModel):
     version: str = "0.1.0"
     description: str = ""
     architecture: str = "hacnet_v2"
-    architecture_options: dict[str, Any] = Field(default_factory=lambda: {"variant": "unshuffled", "width": 32})
+    architecture_options: dict[str, Any] = Field(default_factory=dict)
+    """Those of ``hacnet_v2`` are ``{variant: unshuffled, width: 32}`` if left out, of other networks their own."""
     init: str | None = None
     """None for fresh weights; the name of a shipped model or a .safetensors file to fine-tune."""
     encoder: EncoderConfig | None = None
@@ -201,8 +211,23 @@ class TrainConfig(BaseModel):
     workers: int = Field(default=1, ge=0)
     checkpoint_every: int = Field(default=250, ge=1)
     validate_every: int = Field(default=1000, ge=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     limits: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options_of_hacnet_v2(cls, values: Any) -> Any:
+        # Written out although they are the network's own: cards name them, and so do unfinished runs.
+        if not isinstance(values, dict) or values.get("architecture", "hacnet_v2") != "hacnet_v2":
+            return values
+        return {"architecture_options": {"variant": "unshuffled", "width": 32}} | values
+
+    @field_validator("name")
+    @classmethod
+    def _name_of_a_card(cls, value: str) -> str:
+        if not re.match(NAME_PATTERN, value):
+            raise ValueError("a name has small letters, digits, '.', '_' and '-', for example my-model")
+        return value
 
     @field_validator("encoder", mode="before")
     @classmethod
@@ -213,6 +238,13 @@ class TrainConfig(BaseModel):
     def _parts_fit(self) -> TrainConfig:
         if self.encoder is not None and self.init is not None:
             raise ValueError("init and encoder are both given; init fills the whole network, encoder a part: keep one")
+        if self.keep_init and self.init is None:
+            raise ValueError("keep_init is a share of the weights of init, and there is none: give init, or no share")
+        if self.freeze and self.init is None and self.encoder is None:
+            raise ValueError("freeze would keep random weights: give init or encoder, or leave it out")
+        if self.overlap * 2 > self.tile:
+            raise ValueError(f"overlap is {self.overlap}, more than half of the tile of {self.tile}; make it smaller")
+        self._check_folders()
         if self.devices * self.num_nodes > 1:
             self._check_processes()
         if self.adversarial is None:
@@ -230,6 +262,24 @@ class TrainConfig(BaseModel):
                 "steps for the network; give fewer"
             )
         return self
+
+    def _check_folders(self) -> None:
+        """What is watched must not be trained on."""
+        root = Path(self.data_root)
+        trained: dict[Path, SetConfig] = {}
+        for entry in self.train:
+            first = trained.setdefault(entry.path(root).resolve(), entry)
+            if first.hold_back != entry.hold_back or set(first.exclude) != set(entry.exclude):
+                raise ValueError(
+                    f"train lists {entry.folder} with different hold_back or exclude, so that one entry would train on "
+                    "what another keeps back; give all its entries the same"
+                )
+        for folder in self.validate_on:
+            if (root / folder).resolve() in trained:
+                raise ValueError(
+                    f"validate_on names {folder}, which is trained on; name another folder, or give its entry in train "
+                    "a hold_back"
+                )
 
     def _check_processes(self) -> None:
         count = self.devices * self.num_nodes
@@ -275,14 +325,24 @@ def make_config(raw: Mapping[str, Any], path: Path) -> TrainConfig:
         SettingsError: A key is unknown or out of range (named).
     """
     try:
-        config = TrainConfig.model_validate(raw)
+        config = _with_paths(TrainConfig.model_validate(raw), path)
+        return TrainConfig.model_validate(config.model_dump())  # again: different words may name the same folder
     except ValidationError as error:
         lines = [_explain(e["loc"], e["msg"], e["input"]) for e in error.errors()]
         raise SettingsError(f"{path}:\n" + "\n".join(lines)) from error
+
+
+def _with_paths(config: TrainConfig, path: Path) -> TrainConfig:
+    """A config whose paths are absolute. Raises SettingsError."""
     sets = tuple(
         s if s.root is None else s.model_copy(update={"root": str(_resolve(s.root, path))}) for s in config.train
     )
-    changes: dict[str, Any] = {"data_root": str(_resolve(config.data_root, path)), "train": sets}
+    changes: dict[str, Any] = {"train": sets}
+    try:
+        changes["data_root"] = str(_resolve(config.data_root, path))
+    except SettingsError:
+        if config.validate_on or any(s.root is None for s in sets):
+            raise  # else nothing lies there
     if config.encoder is not None:
         changes["encoder"] = config.encoder.model_copy(update={"file": str(_resolve(config.encoder.file, path))})
     return config.model_copy(update=changes)

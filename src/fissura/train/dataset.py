@@ -10,13 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from skimage.morphology import skeletonize
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from fissura.data.pairs import Pair, find_pairs, read_mask, spread
-from fissura.errors import DataError
+from fissura.errors import DataError, ImageError
+from fissura.imaging.read import read_image
 from fissura.synth.crops import draw_distractor, render_training_crop
 from fissura.train.augment import CropGeometry, cut_crop, photograph
 from fissura.train.config import SetConfig, TrainConfig
@@ -72,11 +72,10 @@ def split_held_back(pairs: Sequence[Pair], config: SetConfig) -> tuple[list[Pair
 
 
 def read_rgb(path: Path) -> RgbImage:
-    """An 8-bit training photograph, orientation applied. Raises DataError."""
+    """A training photograph as it is segmented later: orientation applied, deeper ones stretched. Raises DataError."""
     try:
-        with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
+        return read_image(path).rgb
+    except ImageError as error:
         raise DataError(f"cannot read the image {path}: {error}") from error
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -56,7 +57,8 @@ def train(
     Returns:
         The safetensors file with the averaged weights and the model card.
     Raises:
-        DataError: A training set cannot be used. SettingsError: ``out`` belongs to another config.
+        DataError: A training set cannot be used. SettingsError: ``out`` belongs to another config or has done more
+            steps, this machine has no such accelerator, or the loss is no number any more.
         ModelError: Weights to start from do not fit, or the run's checkpoints are damaged.
         OutputError: There is no room for a checkpoint or the weights; the last whole checkpoint stays.
     """
@@ -68,6 +70,11 @@ def train(
         _claim_folder(config, out)
     found = find_checkpoint(out / "checkpoints", say)
     resume = str(found[0]) if found else None
+    if found and found[1] > config.steps:
+        raise SettingsError(
+            f"{out} holds a run of {found[1]} steps and the config asks for {config.steps}; give at least {found[1]} "
+            "steps, or another folder with --out"
+        )
     if config.encoder is not None and resume is None:  # before any data are read
         load_encoder(build(config.architecture, config.architecture_options), Path(config.encoder.file))
     sets = read_sets(config, say) if sets is None else sets
@@ -118,6 +125,7 @@ def train(
         first, origin = read_weights(_find_init(config.init))
         _mix(_counterpart(module.averaged.module, origin), _fitted(first, origin, module), config.keep_init)
         card = card.model_copy(update={"trained_on": f"{card.trained_on}; {config.keep_init:g} of those weights kept"})
+    module.check_finite()
     path = out / f"{config.name}.safetensors"
     if trainer.is_global_zero:
         save_weights(path, module.averaged.module, card)
@@ -178,14 +186,11 @@ def read_sets(config: TrainConfig, say: Say = print) -> list[LoadedSet]:
 
 def make_card(config: TrainConfig, sets: Sequence[LoadedSet]) -> ModelCard:
     """The card of a network that is trained by this config."""
-    # A folder may be listed twice, with different magnifications.
-    named = {
-        s.config.folder: TrainingSet(
-            name=s.config.folder, images=len(s.images), terms=s.config.terms, source=s.config.source
-        )
-        for s in sets
-    }
-    used = tuple(named.values())
+    # A folder may be listed twice, with different magnifications; two roots may have a folder of the same name.
+    entries: dict[Path, list[LoadedSet]] = {}
+    for s in sets:
+        entries.setdefault(s.config.path(Path(config.data_root)).resolve(), []).append(s)
+    used = tuple(_describe_set(same) for same in entries.values())
     terms = [s.terms for s in used] + ([config.encoder.terms] if config.encoder else [])
     before = f"; encoder from {Path(config.encoder.file).name}, {config.encoder.terms}" if config.encoder else ""
     enhancer = f" behind {config.enhancer.name}" if config.enhancer else ""
@@ -207,6 +212,16 @@ def make_card(config: TrainConfig, sets: Sequence[LoadedSet]) -> ModelCard:
     )
     with torch.device("meta"):
         return card.model_copy(update={"parameters": parameter_count(build_model(card))})
+
+
+def _describe_set(entries: Sequence[LoadedSet]) -> TrainingSet:
+    """A training set from all its entries."""
+    return TrainingSet(
+        name=entries[0].config.folder,
+        images=max(len(s.images) for s in entries),
+        terms=strictest_terms([s.config.terms for s in entries]),
+        source=next((s.config.source for s in entries if s.config.source), ""),
+    )
 
 
 TERMS_BY_STRICTNESS = ("non-commercial research", "research", "unstated", "GPL-3.0", "MIT", "BSD-2-Clause", "CC0-1.0")
@@ -253,7 +268,10 @@ def _counterpart(net: nn.Module, origin: ModelCard) -> nn.Module:
 
 def _fitted(state: dict[str, torch.Tensor], origin: ModelCard, module: CrackModule) -> dict[str, torch.Tensor]:
     """The weights to start from, widened where the new network is wider than the old one."""
-    widths = [card.architecture_options.get("width", 0) for card in (origin, module.card)]
+    with torch.device("meta"):
+        old = build(origin.architecture, origin.architecture_options)
+    # Of the networks: options may leave it out. Some have none.
+    widths = [getattr(net.config, "width", 0) for net in (old, body_of(module.net))]
     if origin.architecture != module.card.architecture or widths[0] >= widths[1]:
         return state
     return widen_state(state, _counterpart(module.net, origin), base=(widths[0], widths[1]))
@@ -275,14 +293,20 @@ def _make_trainer(config: TrainConfig, out: Path, say: Say, *, quiet: bool) -> L
     callbacks: list[Callback] = [Validation(config, say), checkpoint, _PlainProgress(quiet)]
     if not quiet:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
-    return L.Trainer(
-        accelerator=config.accelerator, devices=config.devices, num_nodes=config.num_nodes, strategy=config.strategy,
-        use_distributed_sampler=False, max_steps=config.steps, max_epochs=-1,
-        precision="bf16-mixed" if config.precision == "bf16" else "32-true",
-        logger=TensorBoardLogger(str(out), name="tensorboard", version=""), log_every_n_steps=25,
-        callbacks=callbacks, plugins=[SafeCheckpointIO()], enable_checkpointing=True, enable_progress_bar=not quiet,
-        enable_model_summary=False, num_sanity_val_steps=0, gradient_clip_val=1.0,
-    )  # fmt: skip
+    try:
+        return L.Trainer(
+            accelerator=config.accelerator, devices=config.devices, num_nodes=config.num_nodes,
+            strategy=config.strategy, use_distributed_sampler=False, max_steps=config.steps, max_epochs=-1,
+            precision="bf16-mixed" if config.precision == "bf16" else "32-true",
+            logger=TensorBoardLogger(str(out), name="tensorboard", version=""), log_every_n_steps=25,
+            callbacks=callbacks, plugins=[SafeCheckpointIO()], enable_checkpointing=True, enable_progress_bar=not quiet,
+            enable_model_summary=False, num_sanity_val_steps=0, gradient_clip_val=1.0,
+        )  # fmt: skip
+    except (MisconfigurationException, ValueError) as error:
+        raise SettingsError(
+            f"training cannot start with accelerator: {config.accelerator}, devices: {config.devices} and "
+            f"strategy: {config.strategy} ({error}); change them, for example to 'accelerator: cpu'"
+        ) from error
 
 
 class _PlainProgress(Callback):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -79,12 +80,33 @@ class CrackModule(L.LightningModule):
             )
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        # Dropout depends on the seed and the step alone, as the samples do: a resumed run drops the same.
+        seed = np.random.SeedSequence((self.config.seed, self.global_step)).generate_state(1, np.uint64)
+        torch.manual_seed(int(seed[0]))
         values = to_float(batch)
         images = normalise(values["image"], self.card).contiguous(memory_format=torch.channels_last)
         terms = self._terms(images, values)
+        # Not at every step of a GPU, which would have to wait; the log waits as often.
+        looks = self.device.type == "cpu" or (self.global_step + 1) % self.trainer.log_every_n_steps == 0
+        if looks and not torch.isfinite(terms["total"]):
+            raise self._diverged(f"the loss is {float(terms['total'].detach())}")
         self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()})
         self.log("loss", terms["total"].detach(), prog_bar=True, logger=False)
         return terms["total"]
+
+    def check_finite(self) -> None:
+        """Raise SettingsError if a weight is no number any more: such weights are not kept."""
+        for name, value in self.averaged.module.state_dict().items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                raise self._diverged(f"the weights in {name} are no numbers any more")
+
+    def _diverged(self, what: str) -> SettingsError:
+        c = self.config
+        lower = f"a lower learning_rate (now {c.learning_rate:g})"
+        return SettingsError(
+            f"{what} at step {self.global_step} of {c.steps}, so training stopped; start again in another folder with "
+            f"{lower if c.precision == 'fp32' else f'{lower} or precision: fp32'}. The last checkpoint is from before"
+        )
 
     def _terms(self, images: Tensor, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """Loss terms of a step, by name, and ``total``, which is minimised."""
@@ -128,6 +150,7 @@ class CrackModule(L.LightningModule):
         self.averaged.update_parameters(self.net)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.check_finite()
         # With its card, a checkpoint alone is enough for `fissura export`.
         checkpoint[CARD_KEY] = self.card.model_dump_json()
         if self.adversary is not None:

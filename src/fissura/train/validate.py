@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -47,16 +48,20 @@ class Validation(Callback):
             folder: spread(find_pairs(Path(config.data_root) / folder), config.validation_limit)
             for folder in config.validate_on
         }
-        for entry in config.train:
-            if entry.hold_back:
-                held = split_held_back(find_pairs(entry.path(Path(config.data_root))), entry)[1]
-                self._sets[f"{entry.folder} (held back)"] = spread(held, config.validation_limit)
+        root = Path(config.data_root)
+        held = {entry.path(root).resolve(): entry for entry in config.train if entry.hold_back}  # may be listed twice
+        folders = [entry.folder for entry in held.values()]
+        for path, entry in held.items():
+            name = entry.folder if folders.count(entry.folder) == 1 else str(path)
+            pairs = split_held_back(find_pairs(path), entry)[1]
+            self._sets[f"{name} (held back)"] = spread(pairs, config.validation_limit)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         step = trainer.global_step
         if not self._sets or not trainer.is_global_zero or (step % self._every and step != trainer.max_steps):
             return
         assert isinstance(module, CrackModule)
+        module.check_finite()
         module.averaged.eval()
         segmenter = Segmenter(ModuleBackend(module))
         figures: dict[str, float] = {}
@@ -64,8 +69,9 @@ class Validation(Callback):
             values = evaluate(segmenter, pairs, centrelines=False).figures()
             figures |= {f"validation/{name} {key}": values[key] for key in ("F1", "F1@2px")}
         for key in ("F1", "F1@2px"):
-            mean = float(np.mean([v for k, v in figures.items() if k.endswith(f" {key}")]))
-            figures[f"validation/mean {key}"] = mean
+            # A set without any crack has no F1 as long as there is no false alarm.
+            known = [v for k, v in figures.items() if k.endswith(f" {key}") and not math.isnan(v)]
+            figures[f"validation/mean {key}"] = float(np.mean(known)) if known else math.nan
         if trainer.logger is not None:
             trainer.logger.log_metrics(figures, step=step)
         self._say(f"step {step}: validation " + ", ".join(f"{k[11:]} {v:.3f}" for k, v in figures.items()))

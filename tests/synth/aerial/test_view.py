@@ -136,6 +136,33 @@ def test_ground_raster_and_picture_agree() -> None:
         made.ground(1.0)
 
 
+@pytest.mark.parametrize("gsd_mm", [50.0, 100.0])
+def test_the_truth_of_coarse_views_of_a_painted_ground_stays_in_place(gsd_mm: float) -> None:
+    how = CALM | {"extent_m": (24.0, 24.0), "margin_m": 10.0, "heading_deg": 0.0, "crack_density": 0.0}
+    made = world("straight", **how)
+    hw = (int(20_000 / gsd_mm),) * 2
+    cam = AerialCamera(12.0037, 12.0051, height_m=20.0, focal_px=20_000 / gsd_mm, image_hw=hw, noise=0.0)
+    middles = []
+    for view in (render_view(made, cam), render_view(made, cam, ground=made.ground(12.5))):
+        assert not view.road[:, [0, -1]].any() and view.road.any(axis=1).all()
+        middles.append((view.road * np.arange(hw[1])).sum() / view.road.sum())
+    assert middles[1] == pytest.approx(middles[0], abs=0.15)
+
+
+def test_a_crack_that_begins_behind_the_camera_is_seen_ahead_of_it() -> None:
+    made = world("straight", **(CALM | {"extent_m": (30.0, 30.0), "margin_m": 10.0, "heading_deg": 0.0}))
+    x = made.roads[0].place(made.roads[0].length_m / 2, 0.0)[0]
+    north = np.linspace(2.0, 28.0, 400)
+    cam = AerialCamera(float(x), 10.0, height_m=6.0, pitch_deg=-30.0, focal_px=500.0, image_hw=HW)
+    masks = []
+    for ahead in (north, north[north > 5.0]):
+        points = np.stack([np.full_like(ahead, x), ahead], axis=1)
+        crack = GroundCrack(points, np.full_like(ahead, 30.0), "longitudinal")
+        masks.append(render_view(replace(made, cracks=(crack,)), cam).crack_mask)
+    assert masks[1].any()
+    np.testing.assert_array_equal(masks[0], masks[1])
+
+
 def test_blocks_join() -> None:
     made = world("straight", trees=0.5, houses=0.5, water=True)
     middle = made.roads[0].place(made.roads[0].length_m / 2, 0.0)

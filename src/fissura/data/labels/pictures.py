@@ -49,7 +49,7 @@ class PictureFolder:
             shown = ", ".join(str(p) for p in found[:3])
             raise DataError(f"{len(found)} pictures could be meant by {name} ({shown}); pass --images with one folder")
         where = ", ".join(map(str, self.folders)) or "no folder"
-        raise DataError(f"its picture is not in {where}; pass --images FOLDER, or --masks-only to write masks alone")
+        raise DataError(f"its picture is not in {where}; pass --images FOLDER")
 
 
 def displayed_size_hw(source: Path | bytes) -> tuple[int, int]:

@@ -105,7 +105,8 @@ def _read(path: Path, root: Path, names: dict[int, str]) -> Annotation:
                 raise DataError(f"line {number} is a box, not an outline; export for segmentation (YOLO-seg)")
             kind, points = int(float(words[0])), as_points(words[1:])
             if points.size and (points.max() > 1.5 or points.min() < -0.5):
-                raise DataError(f"line {number} has {points.max():g} where shares from 0 to 1 are needed")
+                wrong = points.max() if points.max() > 1.5 else points.min()
+                raise DataError(f"line {number} has {wrong:g} where shares from 0 to 1 are needed")
             shapes.append(Shape(names.get(kind, f"class {kind}"), "polygon", points))
     except (DataError, ValueError, OSError) as error:
         return Annotation(name, None, problem=f"{path.name}: {error}", origin=str(path))

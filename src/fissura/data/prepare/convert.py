@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,30 +14,51 @@ from fissura.data.pairs import decode_mask
 from fissura.data.prepare.recipes import Item
 from fissura.data.prepare.sources import Member
 from fissura.errors import DataError
-from fissura.imaging.write import write_bytes, write_jpeg, write_mask
+from fissura.imaging.write import write_bytes, write_jpeg, write_mask, write_png
 from fissura.types import BoolMask, RgbImage
 
 _MOST_PIXELS = 150_000_000
 _COVERED = 0.4
+_TAG_ORIENTATION = 274
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "TIFF": ".tif"}
 
 
-def write_item(folder: Path, item: Item, *, side_px: int = 480) -> tuple[tuple[int, int], bool]:
+@dataclass(frozen=True)
+class WrittenItem:
+    """A picture that was written.
+
+    Attributes:
+        size_hw: Height and width.
+        has_crack: Whether its mask has any crack.
+        unsure: Its orientation tag turns it, and the mask fits the picture both as stored and as displayed; it was
+            taken as displayed.
+    """
+
+    size_hw: tuple[int, int]
+    has_crack: bool
+    unsure: bool = False
+
+
+def write_item(folder: Path, item: Item, *, side_px: int = 480) -> WrittenItem:
     """Write ``images/<stem>`` and ``masks/<stem>.png`` of one picture.
+
+    All else in fissura takes pictures as they are displayed. A mask that only fits the stored pixels was drawn on
+    those: they are then written without the tag that turns them.
 
     Args:
         folder: Of the split.
         item: What.
         side_px: Side of the square for items that are brought to size.
-    Returns:
-        Height and width, and whether there is any crack.
     Raises:
         DataError: The picture or the mask cannot be read, or they differ in size.
         OutputError: A file cannot be written.
     """
     data = item.image.read()
-    rgb, suffix = _decode(data, item.image.path.name)
+    stored, displayed, suffix = _decode(data, item.image.path.name)
     mask = read_member_mask(item.mask)
+    as_stored = mask.shape != displayed.shape[:2] and mask.shape == stored.shape[:2]
+    unsure = displayed is not stored and displayed.shape == stored.shape
+    rgb = stored if as_stored else displayed
     if mask.shape != rgb.shape[:2]:
         raise DataError(
             f"the mask is {mask.shape[1]}x{mask.shape[0]} but the picture is {rgb.shape[1]}x{rgb.shape[0]}; "
@@ -46,10 +68,12 @@ def write_item(folder: Path, item: Item, *, side_px: int = 480) -> tuple[tuple[i
     if item.fit == "480":
         rgb, mask = fit_square(rgb, mask, side_px)
         write_jpeg(image_path.with_suffix(".jpg"), rgb, quality=95)
+    elif as_stored:
+        write_png(image_path.with_suffix(".png"), rgb)
     else:
         write_bytes(image_path, data)  # as the authors encoded it
     write_mask(folder / "masks" / f"{item.stem}.png", mask)
-    return (mask.shape[0], mask.shape[1]), bool(mask.any())
+    return WrittenItem((mask.shape[0], mask.shape[1]), bool(mask.any()), unsure)
 
 
 def fit_square(rgb: RgbImage, mask: BoolMask, side_px: int) -> tuple[RgbImage, BoolMask]:
@@ -101,8 +125,9 @@ def _read_mat(data: bytes, name: str) -> BoolMask:
     return np.asarray(values >= 2, np.bool_)
 
 
-def _decode(data: bytes, name: str) -> tuple[RgbImage, str]:
-    from PIL import Image
+def _decode(data: bytes, name: str) -> tuple[RgbImage, RgbImage, str]:
+    """Pixels as stored and as displayed (the same array where no tag turns them), and the suffix of the kind."""
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(BytesIO(data)) as image:
@@ -111,7 +136,10 @@ def _decode(data: bytes, name: str) -> tuple[RgbImage, str]:
                 raise DataError(f"{name} is a picture of kind {image.format}; JPEG, PNG, BMP and TIFF are taken")
             if image.width * image.height > _MOST_PIXELS:
                 raise DataError(f"{name} has {image.width}x{image.height} pixels, as no picture of these sets has")
-            return np.asarray(image.convert("RGB"), np.uint8), suffix
+            stored = np.asarray(image.convert("RGB"), np.uint8)
+            if int(image.getexif().get(_TAG_ORIENTATION, 1)) not in range(2, 9):
+                return stored, stored, suffix
+            return stored, np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8), suffix
     except DataError:
         raise
     except Exception as error:  # Pillow raises many kinds for damaged files

@@ -26,6 +26,8 @@ from fissura.types import BoolMask, RgbImage
 
 _BAND_RATIO = 1.45
 _SAFE_PX = 3
+_LARGEST_WARP_PX = 32767
+"""Side from which on OpenCV cannot count the pixels that it warps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,19 +123,25 @@ def project_cracks(world: AerialWorld, camera: AerialCamera) -> tuple[CrackVecto
     out = []
     for crack in world.cracks_within((float(low[0]), float(low[1]), float(high[0]), float(high[1]))):
         ahead = (np.column_stack([crack.points_en, np.ones(len(crack.points_en))]) @ matrix[2]) > 1e-9
-        if not ahead.all():
-            continue  # Behind the camera's horizon: never in the picture.
-        xy = transform(matrix, crack.points_en)
-        if (xy.max(axis=0) < -2).any() or (xy.min(axis=0) > (w + 1, h + 1)).any():
-            continue
-        derivative = jacobian(matrix, crack.points_en)
-        along = np.gradient(crack.points_en, axis=0)
-        along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-12)
-        stretch = np.linalg.norm(_turn(derivative, along), axis=1)
-        # A strip's area grows by the determinant, its length by the stretch: the width by their ratio.
-        widths = crack.width_mm / 1000.0 * np.abs(np.linalg.det(derivative)) / np.maximum(stretch, 1e-12)
-        out.append(CrackVector(np.ascontiguousarray(xy[:, ::-1] + 0.5), widths))
+        for run in _runs(ahead):  # What lies behind the camera's horizon is never in the picture.
+            points_en = crack.points_en[run]
+            xy = transform(matrix, points_en)
+            if (xy.max(axis=0) < -2).any() or (xy.min(axis=0) > (w + 1, h + 1)).any():
+                continue
+            derivative = jacobian(matrix, points_en)
+            along = np.gradient(points_en, axis=0)
+            along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-12)
+            stretch = np.linalg.norm(_turn(derivative, along), axis=1)
+            # A strip's area grows by the determinant, its length by the stretch: the width by their ratio.
+            widths = crack.width_mm[run] / 1000.0 * np.abs(np.linalg.det(derivative)) / np.maximum(stretch, 1e-12)
+            out.append(CrackVector(np.ascontiguousarray(xy[:, ::-1] + 0.5), widths))
     return tuple(out)
+
+
+def _runs(flags: npt.NDArray[np.bool_]) -> list[slice]:
+    """Stretches of at least two true values."""
+    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
+    return [slice(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= 2]
 
 
 def look_down(ground: Ground, camera: AerialCamera, seed: int, vehicles: Sequence[Vehicle] = ()) -> RgbImage:
@@ -188,9 +196,17 @@ def _warp(ground: Ground, to_ground: Matrix, hw: tuple[int, int]) -> RgbImage:
 
 
 def _warp_labels(ground: Ground, to_ground: Matrix, hw: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    # From the finest pixels at any scale: those of `Ground.half` are samples, which do not lie in its pixels' middle.
     matrix = ground.grid.pixel_from_ground() @ to_ground
+    corners = transform(matrix, np.array([[0.0, 0.0], [hw[1], 0.0], [hw[1], hw[0]], [0.0, hw[0]]]))
+    left, top = (max(int(v) - 2, 0) for v in corners.min(axis=0))
+    right, bottom = (max(int(v) + 3, 0) for v in corners.max(axis=0))
+    labels = ground.labels[top:bottom, left:right]
+    if max(labels.shape) >= _LARGEST_WARP_PX:
+        return _warp_labels(ground.half, to_ground, hw)
+    matrix[:2] -= np.outer((left, top), matrix[2])
     flags = cv2.WARP_INVERSE_MAP | cv2.INTER_NEAREST
-    return np.asarray(cv2.warpPerspective(ground.labels, matrix, (hw[1], hw[0]), flags=flags), np.uint8)
+    return np.asarray(cv2.warpPerspective(labels, matrix, (hw[1], hw[0]), flags=flags), np.uint8)
 
 
 def _level(ground: Ground, camera: AerialCamera) -> Ground:
@@ -204,8 +220,9 @@ def _level(ground: Ground, camera: AerialCamera) -> Ground:
 def _from_ground(ground: Ground, camera: AerialCamera) -> tuple[RgbImage, npt.NDArray[np.uint8]]:
     """One warp each for picture and labels."""
     check_in_ground(ground, camera)
-    level, to_ground = _level(ground, camera), camera.ground_from_image()
-    return _warp(level, to_ground, camera.image_hw), _warp_labels(level, to_ground, camera.image_hw)
+    to_ground = camera.ground_from_image()
+    rgb = _warp(_level(ground, camera), to_ground, camera.image_hw)
+    return rgb, _warp_labels(ground, to_ground, camera.image_hw)
 
 
 def _painted(world: AerialWorld, camera: AerialCamera, to_ground: Matrix) -> tuple[RgbImage, npt.NDArray[np.uint8]]:
