@@ -123,6 +123,15 @@ def test_the_same_command_goes_on_and_settings_are_taken_again(flight, surveyed,
     assert refused.exit_code == 2 and "rules" in refused.output and "--overwrite" in refused.output
 
 
+def test_corrected_masks_in_the_run_survive_overwriting(flight, tmp_path):
+    out = tmp_path / "run"
+    assert survey_masks(flight, out).exit_code == 0
+    masks = {path: path.read_bytes() for path in (out / "masks").iterdir()}
+    refused = fissura("survey", flight.paths[0].parent, "--mask", out / "masks", "--out", out, "--overwrite")
+    assert refused.exit_code == 2 and "--overwrite deletes" in refused.output, refused.output
+    assert {path: path.read_bytes() for path in (out / "masks").iterdir()} == masks
+
+
 def test_workers_do_not_change_what_is_found(flight, tmp_path, tiny_onnx):
     tables = []
     for workers in (1, 3):

@@ -80,6 +80,11 @@ def run_survey(request: SurveyRequest) -> int:
     masks = _find_masks(request, inputs)
     segmenter = None if masks is not None else _load(request, request.threads)
     folder = RunFolder(request.out, describe_settings(request, segmenter), request.options())
+    if request.overwrite:
+        folder.check_given({
+            "--mask": request.mask, "--telemetry": request.telemetry, "--route": request.route,
+            "--alignment": request.alignment,
+        })  # fmt: skip
     folder.open(overwrite=request.overwrite)
     run = _Run(request, folder, rules, route, alignment, masks, segmenter)
     return run.work(inputs)
