@@ -80,7 +80,7 @@ def run_survey(request: SurveyRequest) -> int:
         raise ImageError("nothing to do: " + "; ".join(f"{source}: {reason}" for source, reason in inputs.nothing))
     masks = _find_masks(request, inputs)
     segmenter = None if masks is not None else _load(request, request.threads)
-    folder = RunFolder(request.out, describe_settings(request, segmenter), request.options())
+    folder = RunFolder(request.out, describe_settings(request, segmenter, alignment), request.options())
     if request.overwrite:
         folder.check_given({
             "--mask": request.mask, "--telemetry": request.telemetry, "--route": request.route,
