@@ -82,10 +82,10 @@ class VideoRun:
         ground = self.folder.work("videos", self.key, "ground")
         shutil.rmtree(ground, ignore_errors=True)  # of a run that was cut off; it is built again from what was seen
         self.canvas, self.backdrop = GroundCanvas(ground), Backdrop()
-        # A stream cannot be read a second time, and nothing tells that a recording on a server is still the same.
         for old in self.looks.parent.glob("looks_*"):
             if old != self.looks:  # of another video of this name, or with other subtitles
                 shutil.rmtree(old, ignore_errors=True)
+        # A stream cannot be read a second time, and nothing tells that a recording on a server is still the same.
         self.memory = LookMemory(self.looks) if Path(self.source).is_file() else None
 
     @property
