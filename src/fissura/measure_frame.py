@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from fissura.imaging.scene import Scene
 from fissura.imaging.width_scale import WidthScale
 from fissura.infer.segmenter import Segmenter
 from fissura.measure.axis import ground_direction_deg
-from fissura.measure.graph import MOST_SIDE_PX
+from fissura.measure.graph import MOST_SIDE_PX, trace_cracks
 from fissura.measure.layout import RoadLayout
-from fissura.measure.measuring import Measurement, MeasureOptions, measure_cracks, width_per_px
+from fissura.measure.measuring import Measurement, MeasureOptions, measure_graph, width_per_px
+from fissura.measure.model import CrackGraph
 from fissura.measure.rules import RuleSet
 from fissura.measure.summary import CrackSummary, summarise
 from fissura.report.records import WidthSamples
@@ -141,6 +143,7 @@ def measure_frame(
     roi: Roi | None = None,
     progress: Progress | None = None,
     found: tuple[BoolMask, Probability] | None = None,
+    sift: Callable[[CrackGraph, GroundScale | None], CrackGraph] | None = None,
 ) -> FrameResult:
     """Measure one picture.
 
@@ -154,6 +157,7 @@ def measure_frame(
         roi: Region of interest.
         progress: Told the megapixels that the network has finished.
         found: Mask and probability, shape (H, W), if the network has been at work before; `segmenter` only names it.
+        sift: Leaves out finds before they are measured.
     Raises:
         FissuraError: The picture, its mask or its scale cannot be used; the message says which and why.
     """
@@ -181,7 +185,10 @@ def measure_frame(
         road_direction_deg=request.road_direction_deg, lane_width_m=request.lane_width_m, layout=layout,
         rules=request.rules, confidence=None if segmenter is None else segmenter.card.confidence,
     )  # fmt: skip
-    measured = measure_cracks(mask, rgb=rgb, probability=probability, scale=scale, options=options)
+    graph = trace_cracks(mask, probability=probability, options=options.trace)
+    if sift is not None:
+        graph = sift(graph, scale)
+    measured = measure_graph(graph, rgb=rgb, scale=scale, options=options, known_probability=probability is not None)
     measured = _drop_short(measured, request.min_length)
     looked_at = region if valid is None else valid if region is None else valid & region
     record = _record(path, source, measured, finding, scene, request, layout, looked_at, segmenter)

@@ -123,6 +123,24 @@ def test_the_same_command_goes_on_and_settings_are_taken_again(flight, surveyed,
     assert refused.exit_code == 2 and "rules" in refused.output and "--overwrite" in refused.output
 
 
+def test_corrected_masks_in_the_run_survive_overwriting(flight, tmp_path):
+    out = tmp_path / "run"
+    assert survey_masks(flight, out).exit_code == 0
+    masks = {path: path.read_bytes() for path in (out / "masks").iterdir()}
+    refused = fissura("survey", flight.paths[0].parent, "--mask", out / "masks", "--out", out, "--overwrite")
+    assert refused.exit_code == 2 and "--overwrite deletes" in refused.output, refused.output
+    assert {path: path.read_bytes() for path in (out / "masks").iterdir()} == masks
+
+
+def test_an_alignment_with_other_content_is_another_setting(flight, tmp_path):
+    (geo := tmp_path / "geo.txt").write_text("EPSG:4326\nDJI_0001.JPG 11.6 48.2\n")
+    first = survey_masks(flight, tmp_path / "run", "--alignment", geo, photos=flight.paths[0])
+    assert first.exit_code == 0, first.output
+    geo.write_text("EPSG:4326\nDJI_0001.JPG 11.7 48.3\n")
+    second = survey_masks(flight, tmp_path / "run", "--alignment", geo, photos=flight.paths[0])
+    assert second.exit_code == 2 and "alignment geo.txt" in second.output and "--overwrite" in second.output
+
+
 def test_workers_do_not_change_what_is_found(flight, tmp_path, tiny_onnx):
     tables = []
     for workers in (1, 3):

@@ -348,14 +348,14 @@ def test_cut_with_its_index_in_front(clip: Path, decoder: str) -> None:
     video, frames = read(cut(clip, 0.6), decoder=decoder)
     assert 10 <= len(frames) < 25
     assert [number_in(f.luma()) for f in frames if not f.damaged] == [f.index for f in frames if not f.damaged]
-    assert any("was cut off: it ends after" in note for note in video.notes)
+    assert video.ended_early and any("was cut off: it ends after" in note for note in video.notes)
 
 
 def test_cut_fragmented(fragmented: Path) -> None:
     video, frames = read(cut(fragmented, 0.6))
     assert 10 <= len(frames) < 25
     assert [frame.index for frame in frames] == [round(frame.time_s * RATE) for frame in frames]
-    assert any("was cut off" in note for note in video.notes)
+    assert video.ended_early and any("was cut off" in note for note in video.notes)
 
 
 @pytest.mark.parametrize(("suffix", "share"), [("mkv", 0.5), ("avi", 0.7)])
@@ -363,7 +363,16 @@ def test_cut_in_other_containers(tmp_path: Path, suffix: str, share: float) -> N
     options = {"qp": "4", "g": "10", "bf": "0"}
     video, frames = read(cut(write_clip(tmp_path / f"a.{suffix}", options=options), share))
     assert 5 <= len(frames) < 25
-    assert any("is not complete: it ends after" in note for note in video.notes)
+    assert video.ended_early and any("is not complete: it ends after" in note for note in video.notes)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_whole_video_or_one_that_is_left_early_has_not_ended_early(clip: Path, decoder: str) -> None:
+    video, _ = read(clip, decoder=decoder)
+    assert not video.ended_early
+    with open_video(cut(clip, 0.6), decoder=decoder) as left:  # type: ignore[arg-type]
+        next(left)
+    assert not left.ended_early
 
 
 def damaged_packets(path: Path, numbers: list[int], out: Path) -> Path:

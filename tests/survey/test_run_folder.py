@@ -1,6 +1,7 @@
 """A run's folder: whose it is, what is finished, and what a kill leaves."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,15 @@ def test_overwriting_forgets_what_was_found(tmp_path):
     again = RunFolder(tmp_path / "run", {"scale": 2}, {"sources": ["a"]})
     again.open(overwrite=True)
     assert not (tmp_path / "run" / "work").exists() and again.read_log() == []
+
+
+@pytest.mark.parametrize("name", ["masks", "masks/night", "labels/corrected", "manifest.jsonl"])
+def test_what_the_user_gives_is_never_overwritten(tmp_path, name, monkeypatch):
+    run = folder(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=r"--mask .* copy it"):
+        run.check_given({"--route": None, "--mask": Path("run") / name})
+    run.check_given({"--mask": Path("run/masks.old"), "--route": tmp_path / "axis.geojson", "--telemetry": None})
 
 
 def test_a_damaged_log_is_said(tmp_path):

@@ -78,7 +78,9 @@ def survey(
     telemetry: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Videos: flight log (CSV) or subtitles; else the video's own.")
     ] = None,
-    telemetry_offset: Annotated[float | None, typer.Option(metavar="S", help="Log's time at the first frame.")] = None,
+    telemetry_offset: Annotated[
+        float | None, typer.Option(metavar="S", help="Time of the log or the subtitles at the first frame.")
+    ] = None,
     telemetry_rate: Annotated[
         float | None, typer.Option(metavar="HZ", help="Rows a second of a log without a column of times.")
     ] = None,

@@ -39,6 +39,7 @@ class VideoReader(Iterator[VideoFrame]):
     def __init__(self, info: VideoInfo, queue: FrameQueue, log: ReadLog, thread: threading.Thread) -> None:
         self.info = info
         self._queue, self._log, self._thread = queue, log, thread
+        self._is_through = False
         # A reader that is forgotten must not leave its thread waiting for room for ever.
         weakref.finalize(self, queue.close)
 
@@ -62,9 +63,18 @@ class VideoReader(Iterator[VideoFrame]):
         """How often a live source was connected again so far."""
         return self._log.reconnections
 
+    @property
+    def ended_early(self) -> bool:
+        """Whether a file's frames ended before they should: it was cut off, or could not be read to its end.
+
+        Known after the last frame. A live source has no end that it could miss.
+        """
+        return self._is_through and self._log.ended_early
+
     def __next__(self) -> VideoFrame:
         frame = self._queue.get()
         if frame is None:
+            self._is_through = True
             raise StopIteration
         return frame
 
@@ -162,7 +172,7 @@ def _read(source: Source, connect: Callable[[], OpenVideo], policy: Reconnect, q
     except FissuraError as error:
         if log.frames:
             # What was decoded is worth having; the reader's notes say where it stops.
-            log.note(str(error))
+            log.note_early_end(str(error))
             queue.end()
         else:
             queue.end(error)

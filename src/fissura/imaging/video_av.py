@@ -146,7 +146,7 @@ class AvSource:
                 errors += 1
                 self._fault = True
                 if errors >= _MOST_READ_ERRORS or not isinstance(error, av.error.InvalidDataError):
-                    self._log.note(f"reading ended early: {_reason(error)}")
+                    self._log.note_early_end(f"reading ended early: {_reason(error)}")
                     break
                 demux = self._container.demux(self._stream)
                 continue
@@ -234,9 +234,9 @@ class AvSource:
         """Say so if the end that the file states was not reached."""
         missing, path = self._missing(), self._source.path
         if path is not None and is_cut_off(path):
-            self._log.note(f"{path.name} was cut off: {missing or 'its last part is missing'}")
+            self._log.note_early_end(f"{path.name} was cut off: {missing or 'its last part is missing'}")
         elif missing:
-            self._log.note(f"{self._source.shown} is not complete: {missing}")
+            self._log.note_early_end(f"{self._source.shown} is not complete: {missing}")
 
     def _missing(self) -> str:
         order, stated_s, base = self._order, self._duration_s(), self._stream.time_base

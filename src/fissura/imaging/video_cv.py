@@ -147,11 +147,11 @@ class CvSource:
         return ImageError(f"{source.shown} cannot be opened; {CHECK_ADDRESS}")
 
     def _note_missing_end(self, frames: int) -> None:
-        path = self._source.path
+        path, ends = self._source.path, f"ends after {frames} of the {self._count} frames it states"
         if path is not None and is_cut_off(path):
-            self._log.note(f"{path.name} was cut off: it ends after {frames} of the {self._count} frames it states")
+            self._log.note_early_end(f"{path.name} was cut off: it {ends}")
         elif self._count is not None and frames < self._count - max(3, 0.02 * self._count):
-            self._log.note(f"{self._source.shown} ends after {frames} of the {self._count} frames it states")
+            self._log.note_early_end(f"{self._source.shown} {ends}")
 
 
 @contextmanager

@@ -23,6 +23,7 @@ class ReadLog:
         before_key: Frames before the first key frame: nothing to start from, left out.
         dropped: Frames of a live stream that came faster than they were taken.
         reconnections: How often a live stream was connected again.
+        ended_early: A file's frames end before its head says, or could not be read to the end.
     """
 
     notes: list[str] = field(default_factory=list)
@@ -31,11 +32,17 @@ class ReadLog:
     before_key: int = 0
     dropped: int = 0
     reconnections: int = 0
+    ended_early: bool = False
 
     def note(self, text: str) -> None:
         """Add a sentence once."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def note_early_end(self, text: str) -> None:
+        """Add a sentence on why there are no more frames."""
+        self.ended_early = True
+        self.note(text)
 
     def lines(self) -> list[str]:
         """All notes, the counts in words."""

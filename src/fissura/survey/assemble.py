@@ -145,15 +145,18 @@ def _merge_states(ground: Sequence[SurveyGround]) -> list[SurveyGround]:
         parts = [g for g in ground if g.state == state]
         if not parts:
             continue
-        outlines = [g.outline for g in parts if g.outline is not None]
-        area = sum(g.area_m2 or 0.0 for g in parts)
-        whole = shapely.make_valid(shapely.union_all(outlines)) if outlines else None
-        if whole is not None and better is not None:
-            before = whole.area
-            whole = whole.difference(better)
-            area *= whole.area / before if before > 0 else 1.0
-        if whole is not None:
+        placed = [g for g in parts if g.outline is not None]
+        area = sum(g.area_m2 or 0.0 for g in parts if g.outline is None)
+        whole = None
+        if placed:
+            outlines = [shapely.make_valid(g.outline) for g in placed]
+            whole = shapely.make_valid(shapely.union_all(outlines))
+            if better is not None:
+                whole = whole.difference(better)
             better = whole if better is None else better.union(whole)
+            # What several inputs show counts once.
+            together = sum(outline.area for outline in outlines)
+            area += sum(g.area_m2 or 0.0 for g in placed) * (whole.area / together if together > 0 else 1.0)
         if area > 0:
             out.append(SurveyGround(state, whole, area))
     return out

@@ -226,7 +226,7 @@ def add_pictures(
     worst = rank_worst(record.cracks, PICTURES, width_thresholds(rules))
     for crack in sorted(worst, key=lambda c: (str(c.fields["source_frame"]), number[id(c)])):
         rgb, mm_per_px = cut(crack)
-        path = f"pictures/{name.replace('/', '_')}_{crack.fields['id']}.jpg"
+        path = f"pictures/{name}_{crack.fields['id']}.jpg"
         write_jpeg(run / path, rgb, quality=88)
         picture = CrackPicture(path, None if mm_per_px is None else round(mm_per_px, 6))
         record.cracks[number[id(crack)]] = replace(crack, picture=picture)

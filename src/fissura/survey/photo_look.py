@@ -27,7 +27,7 @@ from fissura.survey.look_scales import faint_odds, fill_gaps, plan_look_scales, 
 from fissura.survey.looking import quieten
 from fissura.survey.photo_match import Features, find_photo_features
 from fissura.survey.photo_pose import find_prior
-from fissura.survey.run_folder import RunFolder
+from fissura.survey.run_folder import RunFolder, checksum
 from fissura.survey.sharpness import measure_sharpness
 from fissura.types import BoolMask, Probability, RgbImage
 
@@ -59,6 +59,7 @@ class PhotoLook:
         sharpness: See `measure_sharpness`.
         seconds: Spent on it.
         notes: For the user.
+        mask_sha256: Of the mask that was given; empty without one.
     """
 
     name: str
@@ -74,6 +75,12 @@ class PhotoLook:
     sharpness: float
     seconds: float
     notes: tuple[str, ...] = ()
+    mask_sha256: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Changes with the photo and with the mask that was given for it."""
+        return f"{self.sha256} {self.mask_sha256}".strip()
 
     def read_metadata(self) -> PhotoMetadata:
         """What the file says of its camera."""
@@ -161,6 +168,7 @@ def look_at_photo(
         name, source, str(path), sha256, (rgb.shape[0], rgb.shape[1]), vars(metadata), road.found,
         float(road.mask.mean()) if road.found else 1.0, road.direction_deg, slices,
         measure_sharpness(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))[0], time.perf_counter() - start, image.notes,
+        "" if mask_path is None else checksum(mask_path),
     )  # fmt: skip
 
 

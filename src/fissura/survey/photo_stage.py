@@ -22,15 +22,19 @@ from fissura.geo.metadata import PhotoMetadata
 from fissura.geo.odm import AlignedPhoto
 from fissura.geo.position import PICTURE_EDITORS
 from fissura.geo.route import Route
+from fissura.geo.scale import GroundScale
 from fissura.imaging.find import SourceImage
 from fissura.imaging.read import read_image
 from fissura.imaging.scene import MemoryScene
 from fissura.imaging.write import is_fatal, write_jpeg
 from fissura.infer.segmenter import Segmenter
 from fissura.mask_folder import MaskFolder
+from fissura.measure.model import CrackGraph
 from fissura.measure.rules import RuleSet
 from fissura.measure_frame import FrameRecord, FrameRequest, ScaleRequest, measure_frame
 from fissura.report.records import SurveyArea, SurveyCrack, SurveyFrame, WidthSamples
+from fissura.spec import ConfidenceCurve
+from fissura.survey.finds import confidence_limit, describe_doubtful, without_doubtful
 from fissura.survey.ground_record import GroundRecord, add_pictures, crack_box_px, cut_picture
 from fissura.survey.photo_ground import PhotoFlight, PosedPhoto, align_photos, group_photos, measure_part
 from fissura.survey.photo_look import (
@@ -81,6 +85,11 @@ class PhotoStage:
     def threshold(self) -> float:
         """Probability above which a pixel is crack."""
         return self.segmenters[0].threshold if self.segmenters else 0.5
+
+    @property
+    def _curve(self) -> ConfidenceCurve | None:
+        """From the network's probabilities to confidences; None if masks are given."""
+        return self.segmenters[0].card.confidence if self.segmenters else None
 
     @property
     def model(self) -> str:
@@ -204,7 +213,7 @@ class PhotoStage:
                 free.put(segmenter)
             self.folder.commit(path, stamp, look.to_plain())
             look = PhotoLook.from_plain(look.to_plain())  # as it is when read back
-        self.folder.log(f"photo {name} {look.sha256}", {
+        self.folder.log(f"photo {name} {look.digest}", {
             "input": str(image.path), "name": name, "sha256": look.sha256, "status": "done", "slices": look.slices,
             "road_found": look.road_found, "seconds": round(look.seconds, 3), "model": self.model,
         })  # fmt: skip
@@ -278,8 +287,8 @@ class PhotoStage:
         self.tracks.append((name, flight.ground.to_lonlat(cameras)[order]))
 
     def _measure_part(self, flight: PhotoFlight, part: Sequence[int]) -> GroundRecord:
-        name = "ground_" + flight.photos[part[0]].look.name.replace("/", "_")
-        stamp = [[flight.photos[i].look.name, flight.photos[i].look.sha256] for i in part]
+        name = f"ground_{flight.photos[part[0]].look.name}"
+        stamp = [[flight.photos[i].look.name, flight.photos[i].look.digest] for i in part]
         path = self.folder.work("grounds", f"{name}.json")
         raw = self.folder.read_record(path, [stamp, _poses_stamp(flight, part)])
         if raw is not None:
@@ -287,7 +296,7 @@ class PhotoStage:
         with ProgressLine("measure", len(part), quiet=self.request.quiet, unit="photos") as line:
             record = measure_part(
                 flight, part, self.folder, name, threshold=self.threshold, rules=self.rules, model=self.model,
-                route=self.route, confidence=self.segmenters[0].card.confidence if self.segmenters else None,
+                route=self.route, confidence=self._curve,
                 least_confidence=self.request.least_confidence, progress=line.advance,
             )  # fmt: skip
         plain = record.to_plain()
@@ -298,11 +307,12 @@ class PhotoStage:
     def _measure_alone(self, look: PhotoLook) -> GroundRecord:
         """A photo that has no place among the others: its own cracks, in millimetres if it has a scale."""
         path = self.folder.work("alone", f"{look.name}.json")
-        raw = self.folder.read_record(path, look.sha256)
+        raw = self.folder.read_record(path, look.digest)
         if raw is not None:
             return GroundRecord.from_plain(raw)
         image = read_image(Path(look.path))
         probability = read_probability(self.folder, look.name)
+        notes: list[str] = []
         request = FrameRequest(
             ScaleRequest(self.request.gsd_mm, None, self.request.ground_height_m, None, self.request.sensor_width_mm),
             self.rules, road_direction_deg=look.direction_deg,
@@ -311,13 +321,24 @@ class PhotoStage:
             Path(look.path), look.source, MemoryScene(image), request, mask_path=None,
             segmenter=self.segmenters[0] if self.segmenters else None,
             found=(probability > round(self.threshold * 255), probability.astype(np.float32) / np.float32(255)),
+            sift=partial(self._without_doubtful, notes),
         )  # fmt: skip
         write_jpeg(self.folder.out / "overlays" / f"{look.name}.jpg", found.overlay)
         record = from_frame_record(found.record)
+        record.notes += tuple(notes)
         add_pictures(record, self.folder.out, look.name, partial(_cut, image.rgb), self.rules)
         plain = record.to_plain()
-        self.folder.commit(path, look.sha256, plain)
+        self.folder.commit(path, look.digest, plain)
         return GroundRecord.from_plain(plain)
+
+    def _without_doubtful(self, notes: list[str], graph: CrackGraph, scale: GroundScale | None) -> CrackGraph:
+        """What is sure enough, as on ground that several photos show; ``notes`` takes what was left out."""
+        curve, least = self._curve, self.request.least_confidence
+        if least is None:
+            least = confidence_limit(scale, graph.size_hw)
+        graph, lost = without_doubtful(graph, curve, least, scale)
+        notes += describe_doubtful(lost, least)
+        return graph
 
 
 def _cut(rgb: RgbImage, crack: SurveyCrack) -> tuple[RgbImage, float | None]:
@@ -380,7 +401,12 @@ def _is_suspect(metadata: PhotoMetadata) -> bool:
 
 
 def _poses_stamp(flight: PhotoFlight, part: Sequence[int]) -> list[list[float]]:
-    return [np.round(flight.pose(i).vector(), 6).tolist() for i in part]
+    """The plane, and each photo on it with the errors that results state."""
+    ground = flight.ground
+    plane = [round(ground.latitude_deg, 9), round(ground.longitude_deg, 9)]
+    sizes = [round(ground.gsd_mm, 6), round(flight.adjusted.scale_sigma, 6)]
+    rows = [[*flight.pose(i).vector(), *flight.sigma_m(i, np.array([flight.lens(i).centre_xy]))] for i in part]
+    return [plane, sizes, *(np.round(row, 6).tolist() for row in rows)]
 
 
 def _frame(
@@ -405,4 +431,3 @@ def _frame(
         "gsd_mm": float(ground_pixel_size(pose.ground_from_frame(lens), centre)[0]) * gsd,
         "height_m": float(np.exp(pose.log_height)) * gsd * lens.focal_px / 1000.0,
     })  # fmt: skip
-

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fissura.errors import SettingsError
 from fissura.geo.gsd import check_scale_options
+from fissura.geo.odm import AlignedPhoto
 from fissura.imaging.media import is_stream
 from fissura.imaging.video_source import shown_address
 from fissura.infer.segmenter import Segmenter
@@ -133,13 +136,25 @@ def read_request(path: Path, **given: Any) -> SurveyRequest:
         raise SettingsError(f"{path}: '{where}' has a value of the wrong kind ({first['msg']}); correct it") from error
 
 
-def describe_settings(request: SurveyRequest, segmenter: Segmenter | None) -> dict[str, Any]:
-    """Everything that results depend on, besides the inputs, as plain values."""
+def describe_settings(
+    request: SurveyRequest, segmenter: Segmenter | None, alignment: Mapping[str, AlignedPhoto] | None = None
+) -> dict[str, Any]:
+    """Everything that results depend on, besides the inputs, as plain values.
+
+    Args:
+        request: Options.
+        segmenter: The network; None if masks are given.
+        alignment: What ``request.alignment`` holds.
+    """
     result = {k: v for k, v in request.options().items() if k not in _NOT_RESULTS}
     for name in ("mask", "telemetry", "route"):
         path = getattr(request, name)
         if path is not None and path.is_file():
             result[name] = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    if request.alignment is not None:
+        # Of its poses: they come from several files of a project.
+        poses = json.dumps({name: asdict(photo) for name, photo in (alignment or {}).items()}, sort_keys=True)
+        result["alignment"] = f"{request.alignment.name} {hashlib.sha256(poses.encode()).hexdigest()[:12]}"
     if request.rules is not None and Path(request.rules).is_file():
         text = Path(request.rules).read_bytes()
         result["rules"] = f"{Path(request.rules).name} {hashlib.sha256(text).hexdigest()[:12]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -47,7 +48,7 @@ class Inputs:
     Attributes:
         photos: Pictures that fit into memory.
         rasters: GeoTIFFs, and other very large TIFFs.
-        videos: Files, addresses, cameras.
+        videos: Files, addresses, cameras; with the name of each in the run and in the tables.
         names: Name of each photo and raster in the run: a path without suffix.
         sources: What each is called in the tables.
         nothing: Sources in which nothing was found, with the reason.
@@ -55,7 +56,7 @@ class Inputs:
 
     photos: tuple[SourceImage, ...]
     rasters: tuple[SourceImage, ...]
-    videos: tuple[tuple[str, str], ...]
+    videos: tuple[tuple[str, str, str], ...]
     names: dict[Path, str]
     sources: dict[Path, str]
     nothing: tuple[tuple[str, str], ...]
@@ -79,7 +80,12 @@ def run_survey(request: SurveyRequest) -> int:
         raise ImageError("nothing to do: " + "; ".join(f"{source}: {reason}" for source, reason in inputs.nothing))
     masks = _find_masks(request, inputs)
     segmenter = None if masks is not None else _load(request, request.threads)
-    folder = RunFolder(request.out, describe_settings(request, segmenter), request.options())
+    folder = RunFolder(request.out, describe_settings(request, segmenter, alignment), request.options())
+    if request.overwrite:
+        folder.check_given({
+            "--mask": request.mask, "--telemetry": request.telemetry, "--route": request.route,
+            "--alignment": request.alignment,
+        })  # fmt: skip
     folder.open(overwrite=request.overwrite)
     run = _Run(request, folder, rules, route, alignment, masks, segmenter)
     return run.work(inputs)
@@ -105,11 +111,21 @@ def find_inputs(request: SurveyRequest) -> Inputs:
     names = plan_names(images, {})
     count = Counter(str(i.relative) for i in images)
     sources = {i.path: str(i.relative) if count[str(i.relative)] == 1 else names[i.path] for i in images}
-    videos = [(str(i.path), names[i.path]) for i in films]
-    videos += [(s, f"stream_{k}") for k, s in enumerate(streams, start=1)]
+    videos = [(str(i.path), names[i.path], sources[i.path]) for i in films]
+    videos += _name_streams(streams, {*names.values(), *sources.values()})
     if request.mask is not None and (rasters or videos):
         raise SettingsError("--mask is for photos; survey videos and GeoTIFFs in a run of their own, without it")
     return Inputs(tuple(photos), tuple(rasters), tuple(videos), names, sources, found.nothing)
+
+
+def _name_streams(streams: Sequence[str], taken: set[str]) -> list[tuple[str, str, str]]:
+    """Streams with their names in the run and in the tables, none of which another input has."""
+    shown = [f"camera {s}" if s.isdigit() else Path(shown_source(s)).name for s in streams]
+    keys = (key for k in itertools.count(1) if (key := f"stream_{k}") not in taken)
+    return [
+        (stream, key, name if name not in taken and shown.count(name) == 1 else f"{key} {name}")
+        for stream, name, key in zip(streams, shown, keys, strict=False)
+    ]
 
 
 def _is_raster(path: Path) -> bool:
@@ -153,7 +169,7 @@ class _Run:
             self._fail(source, reason)
         stages: list[Callable[[], None]] = [partial(self._photos, inputs)] if inputs.photos else []
         stages += [partial(self._raster, image, inputs) for image in inputs.rasters]
-        stages += [partial(self._video, source, key) for source, key in inputs.videos]
+        stages += [partial(self._video, *video) for video in inputs.videos]
         stopped: OutputError | None = None
         for stage in stages:
             try:
@@ -203,12 +219,12 @@ class _Run:
             self.found.frames.append(frame)
             self.found.grounds.append(record)
 
-    def _video(self, source: str, key: str) -> None:
+    def _video(self, source: str, key: str, name: str) -> None:
         from fissura.survey.video_stage import survey_video
 
         assert self.segmenter is not None
-        with self._guarded(Path(shown_source(source)).name, shown_source(source), "video"), self._timed("videos"):
-            outcome = survey_video(self.request, source, key, self.folder, self.segmenter, self.rules)
+        with self._guarded(name, shown_source(source), "video"), self._timed("videos"):
+            outcome = survey_video(self.request, source, key, name, self.folder, self.segmenter, self.rules)
             self.found.frames += outcome.frames
             self.found.grounds += outcome.grounds
             self.found.notes += outcome.notes
@@ -345,4 +361,3 @@ def _sum(values: Any) -> float:
 def _title(request: SurveyRequest) -> str:
     names = [Path(shown_source(s)).name or s for s in request.sources]
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-

@@ -24,6 +24,7 @@ from fissura.imaging.write import as_output_error, remove_temporary_files, write
 
 OWN = ("masks", "overlays", "probability", "pictures", "mosaics", "labels", "annotated", "work")
 """Folders of a run."""
+_LOG = "manifest.jsonl"
 
 
 class RunFolder:
@@ -46,6 +47,26 @@ class RunFolder:
         """Changes with every setting that results depend on."""
         return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
 
+    def check_given(self, given: Mapping[str, Path | None]) -> None:
+        """Refuse to overwrite what the run itself is to read.
+
+        Args:
+            given: Files and folders from the user, by their options.
+        Raises:
+            SettingsError: One lies in what `open` deletes.
+        """
+        deleted = [(self.out / name).resolve() for name in (*OWN, _LOG)]
+        for option, path in given.items():
+            if path is None:
+                continue
+            place = path.resolve()
+            inside = next((d for d in deleted if d == place or d in place.parents), None)
+            if inside is not None:
+                raise SettingsError(
+                    f"{option} {path} lies in {inside}, which --overwrite deletes; copy it to another folder and give "
+                    "the copy"
+                )
+
     def open(self, *, overwrite: bool) -> None:
         """Make the folder ready.
 
@@ -57,7 +78,7 @@ class RunFolder:
         if before is None and self.out.is_dir() and any(self.out.iterdir()):
             raise SettingsError(f"{self.out} holds files that are not from 'fissura survey'; choose another --out")
         if before is not None and overwrite:
-            for name in (*OWN, "manifest.jsonl"):
+            for name in (*OWN, _LOG):
                 path = self.out / name
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
         elif before is not None:
@@ -113,7 +134,7 @@ class RunFolder:
         with self._lock:
             if key in self._logged:
                 return
-            path = self.out / "manifest.jsonl"
+            path = self.out / _LOG
             try:
                 with path.open("ab") as file:
                     file.write(_as_line({"key": key, **_plain(line)}))
@@ -126,7 +147,7 @@ class RunFolder:
     def read_log(self) -> list[dict[str, Any]]:
         """The lines of ``manifest.jsonl``, in order."""
         try:
-            text = (self.out / "manifest.jsonl").read_text(encoding="utf-8")
+            text = (self.out / _LOG).read_text(encoding="utf-8")
         except FileNotFoundError:
             return []
         # Not splitlines(): names may hold other characters at which that splits.
@@ -148,7 +169,7 @@ class RunFolder:
 
     def _read_log(self) -> None:
         """Know what was logged; cut off a line that a killed run left half written."""
-        path = self.out / "manifest.jsonl"
+        path = self.out / _LOG
         try:
             data = path.read_bytes()
             whole = data.rfind(b"\n") + 1

@@ -44,11 +44,13 @@ class Origin:
 
     Attributes:
         source: The video, as given.
+        name: Of the video in the tables.
         card: The network's.
         telemetry: None if there is none.
     """
 
     source: str
+    name: str
     card: ModelCard
     telemetry: Telemetry | None
 
@@ -134,22 +136,22 @@ def collect_outcome(
     canvas: GroundCanvas, backdrop: Backdrop, rules: RuleSet | None, notes: Sequence[str], complete: bool, error: str,
 ) -> VideoOutcome:  # fmt: skip
     """Draw mosaics and pictures, and put together what the report needs."""
-    name = Path(origin.source).name
     records, frames = [], []
     for ground in grounds:
         looked = [f for f in result.looked if f.chart == ground.chart]
-        title = key if len(grounds) == 1 else f"{key}_{ground.chart + 1}"
-        record = _record(ground, looked, origin, lens, name)
+        # In a folder: beside the others KEY_2 may be a video of its own.
+        title = key if len(grounds) == 1 else f"{key}/ground_{ground.chart + 1}"
+        record = _record(ground, looked, origin)
         to_lonlat = _to_lonlat(ground)
         record.mosaic = write_mosaic(
-            folder.out, title, canvas, backdrop, ground, caption=name, to_lonlat=to_lonlat
+            folder.out, title, canvas, backdrop, ground, caption=origin.name, to_lonlat=to_lonlat
         )
         _add_pictures(record, ground, canvas, backdrop, folder.out, title, rules)
         if len(grounds) == 1 and to_lonlat is not None and ground.measurement.scale is not None:
             mm = float(ground.measurement.scale.matrix[0, 0])
             record.ground += outline_to_ground("inspected", canvas.seen_outline(), to_lonlat, mm)
         records.append(record)
-        frames += [_frame(f, ground, origin, lens, name, error) for f in looked]
+        frames += [_frame(f, ground, origin, lens, error) for f in looked]
     outcome = VideoOutcome(
         records, frames, _camera_track(result, origin), _figures(origin, result, grounds, canvas, complete, notes),
         complete, tuple(dict.fromkeys(notes)),
@@ -158,17 +160,15 @@ def collect_outcome(
     return VideoOutcome.from_plain(outcome.to_plain())
 
 
-def _record(
-    ground: MergedGround, looked: Sequence[LookedFrame], origin: Origin, lens: Lens, name: str
-) -> GroundRecord:
+def _record(ground: MergedGround, looked: Sequence[LookedFrame], origin: Origin) -> GroundRecord:
     placement = ground.place.placement
 
     def sighting(crack: Crack, index: int) -> Sighting:
         frame = looked[index]
         sigma = None if placement is None else placement.sigma_m
-        return Sighting(f"{name}#{frame.index}", origin.captured_at(frame.time_s), None, sigma)
+        return Sighting(f"{origin.name}#{frame.index}", origin.captured_at(frame.time_s), None, sigma)
 
-    return record_ground(ground, sighting, area_source=name, model=origin.model)
+    return record_ground(ground, sighting, area_source=origin.name, model=origin.model)
 
 
 def _to_lonlat(ground: MergedGround) -> Callable[[LonLat], LonLat] | None:
@@ -197,9 +197,7 @@ def _add_pictures(
     add_pictures(record, out, title, cut, rules)
 
 
-def _frame(
-    looked: LookedFrame, ground: MergedGround, origin: Origin, lens: Lens, name: str, error: str
-) -> SurveyFrame:
+def _frame(looked: LookedFrame, ground: MergedGround, origin: Origin, lens: Lens, error: str) -> SurveyFrame:
     place, scale = _to_lonlat(ground), ground.measurement.scale
     gsd = height = None
     if scale is not None:
@@ -211,7 +209,7 @@ def _frame(
         outline = place(footprint(looked.pose, lens)[0])
         camera = place(np.array([[looked.pose.x, looked.pose.y]]))[0]
     return SurveyFrame(
-        f"{name}#{looked.index}", origin.source, kind="video", captured_at=origin.captured_at(looked.time_s),
+        f"{origin.name}#{looked.index}", origin.source, kind="video", captured_at=origin.captured_at(looked.time_s),
         camera_lonlat=camera, footprint_lonlat=outline,
         position_sigma_m=None if ground.place.placement is None else ground.place.placement.sigma_m,
         size_hw=lens.size_hw, gsd_mm=gsd, height_m=height, sharpness=round(looked.sharpness, 3),

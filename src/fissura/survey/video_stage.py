@@ -6,6 +6,8 @@ and written. What the network said of each frame is on disk, so a killed run dec
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import shutil
 import signal
@@ -19,7 +21,7 @@ from typing import Any
 
 from fissura.cli.console import ProgressLine, say, warn
 from fissura.errors import FissuraError, OutputError, SettingsError
-from fissura.geo.telemetry import Telemetry, read_telemetry
+from fissura.geo.telemetry import Telemetry, find_sidecar, read_telemetry
 from fissura.geo.view import up_azimuth_deg
 from fissura.imaging.video import VideoFrame, VideoReader, open_video
 from fissura.infer.segmenter import Segmenter
@@ -34,8 +36,8 @@ from fissura.survey.looking import GroundLooker
 from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, measure_ground
 from fissura.survey.placing import TrackPoint, place_ground
 from fissura.survey.pose import USUAL_FOCAL_35MM, Lens
-from fissura.survey.request import SurveyRequest
-from fissura.survey.run_folder import RunFolder
+from fissura.survey.request import SurveyRequest, shown_source
+from fissura.survey.run_folder import RunFolder, stamp_file
 from fissura.survey.video_results import Origin, VideoOutcome, collect_outcome, describe_look, describe_result
 
 
@@ -47,6 +49,8 @@ class VideoRun:
         request: Options.
         source: The video, as given.
         key: Its name in the run.
+        name: As frames are called in the tables, before the number.
+        digest: Changes with everything that looks depend on: the video, its subtitles, the settings.
         folder: Of the run.
         video: Opened.
         telemetry: None if there is none.
@@ -60,6 +64,8 @@ class VideoRun:
     request: SurveyRequest
     source: str
     key: str
+    name: str
+    digest: str
     folder: RunFolder
     video: VideoReader
     telemetry: Telemetry | None
@@ -76,30 +82,34 @@ class VideoRun:
         ground = self.folder.work("videos", self.key, "ground")
         shutil.rmtree(ground, ignore_errors=True)  # of a run that was cut off; it is built again from what was seen
         self.canvas, self.backdrop = GroundCanvas(ground), Backdrop()
-        # A stream cannot be read a second time: there is nothing to remember for.
-        looks = self.folder.work("videos", self.key, f"looks_{self.folder.digest}")
-        self.memory = None if self.video.info.live else LookMemory(looks)
+        for old in self.looks.parent.glob("looks_*"):
+            if old != self.looks:  # of another video of this name, or with other subtitles
+                shutil.rmtree(old, ignore_errors=True)
+        # A stream cannot be read a second time, and nothing tells that a recording on a server is still the same.
+        self.memory = LookMemory(self.looks) if Path(self.source).is_file() else None
+
+    @property
+    def looks(self) -> Path:
+        """Folder of what the network said."""
+        return self.folder.work("videos", self.key, f"looks_{self.digest}")
 
     @property
     def origin(self) -> Origin:
         """What the results say of where they come from."""
-        return Origin(self.video.info.source, self.segmenter.card, self.telemetry)
-
-    @property
-    def name(self) -> str:
-        """As frames are called in the tables, before the number."""
-        return Path(self.video.info.source).name
+        return Origin(self.video.info.source, self.name, self.segmenter.card, self.telemetry)
 
 
 def survey_video(
-    request: SurveyRequest, source: str, key: str, folder: RunFolder, segmenter: Segmenter, rules: RuleSet | None
-) -> VideoOutcome:
+    request: SurveyRequest, source: str, key: str, name: str, folder: RunFolder, segmenter: Segmenter,
+    rules: RuleSet | None,
+) -> VideoOutcome:  # fmt: skip
     """Survey a video.
 
     Args:
         request: Options.
         source: File, address or camera.
         key: Name of the video in the run; a path below it.
+        name: Of the video in the tables.
         folder: Of the run.
         segmenter: The network.
         rules: Severities.
@@ -107,7 +117,7 @@ def survey_video(
         FissuraError: The video cannot be opened, an option does not fit it, or a result cannot be written.
     """
     path = Path(source)
-    stamp = [source, *([path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else [])]
+    stamp = _stamp(request, source)
     record = folder.work("videos", key, "record.json")
     raw = folder.read_record(record, stamp) if path.is_file() else None
     if raw is not None:
@@ -118,12 +128,24 @@ def survey_video(
         if telemetry is None and video.info.decoder != "PyAV" and not video.info.live:
             notes.append("subtitles inside a video are read with PyAV only: pip install 'fissura[video]'")
         lens = Lens.from_35mm(_focal_35mm(request, telemetry, notes), video.info.size_hw)
-        run = VideoRun(request, source, key, folder, video, telemetry, segmenter, rules, lens, notes)
+        digest = hashlib.sha256(json.dumps([folder.digest, stamp]).encode()).hexdigest()[:16]
+        run = VideoRun(
+            request, source, key, name, digest, folder, video, telemetry, segmenter, rules, lens, notes
+        )  # fmt: skip
         outcome = _report(run, _fly(run))
     if outcome.complete and path.is_file():
         folder.commit(record, stamp, outcome.to_plain())
-        shutil.rmtree(folder.work("videos", key, f"looks_{folder.digest}"), ignore_errors=True)
+        shutil.rmtree(run.looks, ignore_errors=True)
     return outcome
+
+
+def _stamp(request: SurveyRequest, source: str) -> list[Any]:
+    """Tells that a video and the subtitles beside it are still the same."""
+    path = Path(source)
+    if not path.is_file():
+        return [shown_source(source)]
+    beside = find_sidecar(path) if request.telemetry is None else None
+    return [source, *stamp_file(path), *([] if beside is None else [beside.name, *stamp_file(beside)])]
 
 
 def _fly(run: VideoRun) -> FlightResult:
@@ -162,7 +184,8 @@ def _ground_size(run: VideoRun) -> float | None:
 
 
 def _log(run: VideoRun, looked: LookedFrame) -> None:
-    run.folder.log(f"look {run.key} {looked.index}", {"input": run.video.info.source, **describe_look(looked)})
+    line = {"input": run.video.info.source, **describe_look(looked)}
+    run.folder.log(f"look {run.key} {run.digest} {looked.index}", line)
 
 
 def _is_over(run: VideoRun, result: FlightResult) -> bool:
@@ -197,6 +220,8 @@ def _report(run: VideoRun, result: FlightResult) -> VideoOutcome:
         error = f"no frame could be looked at ({result.frames} frames were read)"
         warn(f"failed: {run.video.info.source}: {error}")
         return VideoOutcome.failed(run.video.info.source, run.name, error)
+    if run.video.ended_early:
+        warn(f"{run.video.info.source} ends early; what was seen until then is measured")
     say("measuring the merged ground", quiet=run.request.quiet)
     grounds = _measure(run, result)
     result.seconds["measure and write"] = time.perf_counter() - start
@@ -206,7 +231,8 @@ def _report(run: VideoRun, result: FlightResult) -> VideoOutcome:
     run.notes += [*run.video.notes, *(run.telemetry.notes if run.telemetry is not None else ())]
     outcome = collect_outcome(
         run.folder, run.key, run.origin, result, grounds, lens=run.lens, canvas=run.canvas, backdrop=run.backdrop,
-        rules=run.rules, notes=run.notes, complete=result.error is None and not run.stopped,
+        rules=run.rules, notes=run.notes,
+        complete=result.error is None and not run.stopped and not run.video.ended_early,
         error="" if result.error is None else _in_words(result.error),
     )  # fmt: skip
     for line in describe_result(result, grounds):
@@ -304,7 +330,7 @@ def _find_telemetry(request: SurveyRequest, source: str) -> Telemetry | None:
             raise SettingsError(f"{request.telemetry} holds no telemetry; {need}")
         return given
     path = Path(source)
-    return read_telemetry(path) if path.is_file() else None
+    return read_telemetry(path, time_offset_s=request.telemetry_offset_s) if path.is_file() else None
 
 
 def _focal_35mm(request: SurveyRequest, telemetry: Telemetry | None, notes: list[str]) -> float:

@@ -1,0 +1,111 @@
+"""Photos of a run: what is measured anew when masks or places change, what is left out, what files are called."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from fissura.geo.odm import AlignedPhoto
+from fissura.infer.segmenter import Segmenter, load_segmenter
+from fissura.mask_folder import MaskFolder
+from fissura.spec import ConfidenceCurve
+from fissura.survey.photo_stage import PhotoStage
+from fissura.survey.request import SurveyRequest
+from fissura.survey.run import find_inputs
+from fissura.survey.run_folder import RunFolder
+from fissura.synth.camera import NadirCamera
+from fissura.synth.photo import Geotag, write_tagged_jpeg
+
+HW = (240, 320)
+LINE = (20, 120), (300, 130)
+
+
+class WithCurve(Segmenter):
+    """Says how sure it is: the probability itself."""
+
+    @property
+    def card(self):
+        curve = ConfidenceCurve(intercept=0.0, logit=(1.0, 0.0), log_length=(0.0, 0.0))
+        return super().card.model_copy(update={"confidence": curve})
+
+
+def write_photo(path, *, seed, latitude_deg=None):
+    """Rough ground with one dark line, and its mask; without a latitude the photo does not know where it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grey = np.random.default_rng(seed).normal(150, 8, HW)
+    line = cv2.line(np.zeros(HW, np.uint8), *LINE, 255, 3)
+    rgb = np.dstack([np.where(line > 0, 60, grey).clip(0, 255).astype(np.uint8)] * 3)
+    if latitude_deg is None:
+        cv2.imwrite(str(path), rgb)
+    else:
+        write_tagged_jpeg(
+            path, rgb, NadirCamera(3.0, image_hw=HW), Geotag(latitude_deg, 11.0), make="fissura",
+            model="synthetic nadir camera", quality=95,
+        )  # fmt: skip
+    return line
+
+
+def survey(photos, out, *, masks=None, segmenter=None, alignment=None, **options):
+    """The photos of a folder, without the report of the run."""
+    request = SurveyRequest(
+        (str(photos),), out, mask=masks, ground_height_m=0.0, scale=1.0, whole_frame=True, quiet=True, **options
+    )
+    folder, inputs = RunFolder(out, {}, {}), find_inputs(request)
+    folder.open(overwrite=False)
+    found = None if masks is None else MaskFolder(masks, inputs.photos)
+    stage = PhotoStage(request, folder, [segmenter] if segmenter else [], found, None, alignment or {})
+    stage.run(inputs.photos, inputs.names, inputs.sources)
+    return stage
+
+
+def test_corrected_masks_are_measured(tmp_path):
+    (tmp_path / "masks").mkdir()
+    for k, (name, latitude) in enumerate((("placed", 48.0), ("alone", None))):
+        line = write_photo(tmp_path / "photos" / f"{name}.jpg", seed=k, latitude_deg=latitude)
+        cv2.imwrite(str(tmp_path / "masks" / f"{name}.png"), line)
+    first = survey(tmp_path / "photos", tmp_path / "run", masks=tmp_path / "masks")
+    assert len(first.grounds) == 2 and all(len(ground.cracks) == 1 for ground in first.grounds)
+    for name in ("placed", "alone"):
+        cv2.imwrite(str(tmp_path / "masks" / f"{name}.png"), np.zeros(HW, np.uint8))
+    second = survey(tmp_path / "photos", tmp_path / "run", masks=tmp_path / "masks")
+    assert len(second.grounds) == 2 and not any(ground.cracks for ground in second.grounds)
+
+
+def test_cracks_move_with_the_alignment(tmp_path):
+    (tmp_path / "masks").mkdir()
+    line = write_photo(tmp_path / "photos" / "a.jpg", seed=0, latitude_deg=48.0)
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), line)
+    at = AlignedPhoto("a.jpg", 48.2, 11.6, horizontal_sigma_m=0.02)
+    places, sigmas = [], []
+    for photo in (at, replace(at, latitude_deg=48.3), replace(at, latitude_deg=48.3, horizontal_sigma_m=5.0)):
+        stage = survey(tmp_path / "photos", tmp_path / "run", masks=tmp_path / "masks", alignment={"a.jpg": photo})
+        ((crack,),) = (ground.cracks for ground in stage.grounds)
+        places.append(crack.lonlat.mean(axis=0))
+        sigmas.append(crack.position_sigma_m)
+    assert places[1][1] - places[0][1] == pytest.approx(0.1, abs=1e-6)
+    assert sigmas[2] > 2 * sigmas[1]
+
+
+@pytest.mark.parametrize("latitude_deg", [48.0, None])
+def test_doubtful_finds_are_left_out_of_every_photo(tmp_path, tiny_onnx, latitude_deg):
+    write_photo(tmp_path / "photos" / "a.jpg", seed=0, latitude_deg=latitude_deg)
+    segmenter = WithCurve(load_segmenter(str(tiny_onnx), threads=1).backend)
+    (kept,) = survey(tmp_path / "photos", tmp_path / "all", segmenter=segmenter, least_confidence=0.0).grounds
+    (left,) = survey(tmp_path / "photos", tmp_path / "sure", segmenter=segmenter, least_confidence=1.0).grounds
+    assert kept.cracks and not left.cracks
+    assert any("--least-confidence" in note for note in left.notes)
+
+
+@pytest.mark.parametrize("latitudes_deg", [(48.0, 49.0), (None, None)])
+def test_files_of_photos_of_like_names_are_their_own(tmp_path, latitudes_deg):
+    for k, (name, latitude) in enumerate(zip(("day1/a", "day1_a"), latitudes_deg, strict=True)):
+        line = write_photo(tmp_path / "photos" / f"{name}.jpg", seed=k, latitude_deg=latitude)
+        mask = tmp_path / "masks" / f"{name}.png"
+        mask.parent.mkdir(exist_ok=True, parents=True)
+        cv2.imwrite(str(mask), line)
+    stage = survey(tmp_path / "photos", tmp_path / "run", masks=tmp_path / "masks")
+    pictures = [crack.picture.path for ground in stage.grounds for crack in ground.cracks]
+    mosaics = [ground.mosaic.path for ground in stage.grounds if ground.mosaic is not None]
+    assert len(set(pictures)) == 2 and all((tmp_path / "run" / path).is_file() for path in pictures)
+    assert len(set(mosaics)) == sum(latitude is not None for latitude in latitudes_deg)
