@@ -164,6 +164,23 @@ def test_an_error_while_reading_keeps_what_was_seen(ground: np.ndarray, looker: 
     assert length_of(looker, result) > 300
 
 
+def test_a_cut_loses_and_mixes_no_ground(ground: np.ndarray, looker: GroundLooker) -> None:
+    """After it the flight goes the other way, to where the first piece would lie if both were side by side."""
+    other = np.ascontiguousarray(ground[:, ::-1])
+    frames = [see(ground, k, FramePose(6.0 * k)) for k in range(30)]
+    frames += [see(other, 30 + k, FramePose(1300.0 - 14.0 * k)) for k in range(110)]
+    result = fly(frames, looker)
+    assert result.error is None and {f.chart for f in result.looked} == {0, 1}
+    for chart in (0, 1):
+        last = [r.pose for r in result.registered if r.chart == chart and r.pose is not None][-1]
+        x, y = round(last.x), round(last.y)
+        window = looker.canvas.read(slice(y - 150, y + 150), slice(x - 290, x + 290))
+        assert window.seen.mean() > 0.995, "the last frame of each piece was looked at where it was new"
+        result_of = FlightResult(looked=[f for f in result.looked if f.chart == chart])
+        if chart == 0:
+            assert length_of(looker, result_of) == pytest.approx(np.hypot(60, 310) + 29 * 6 + 320 + 200, rel=0.05)
+
+
 def test_the_pass_can_be_stopped(ground: np.ndarray, looker: GroundLooker) -> None:
     frames = (see(ground, k, FramePose(6.0 * k)) for k in range(100))
     result = fly(frames, looker, stop=lambda result: result.frames >= 20)

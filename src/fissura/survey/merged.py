@@ -82,6 +82,12 @@ class MergedGround:
     left_out: LeftOut = field(default_factory=LeftOut)
 
     @property
+    def bounds_rc(self) -> tuple[int, int, int, int]:
+        """First and last (exclusive) ground row and column."""
+        (top, left), (height, width) = self.origin_rc, self.measurement.graph.size_hw
+        return top, left, top + height, left + width
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """For the user."""
         return (*self.place.notes, *self.left_out.notes)
