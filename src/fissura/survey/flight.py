@@ -19,9 +19,9 @@ import numpy.typing as npt
 from shapely.geometry import Polygon
 from shapely.ops import unary_union
 
-from fissura.geo.homography import transform
 from fissura.survey.looking import GroundLooker, Look
-from fissura.survey.pose import FramePose, ground_pixel_size
+from fissura.survey.photo_pose import footprint
+from fissura.survey.pose import FramePose
 from fissura.survey.registration import REDUCED_PX, Registered, Registration
 from fissura.survey.sharpness import RelativeSharpness, measure_sharpness
 from fissura.types import RgbImage
@@ -266,11 +266,8 @@ class _Pass:
         return 1.0 - float(area.intersection(unary_union(near)).area) / max(float(area.area), 1e-9)
 
     def _outline(self, pose: FramePose) -> tuple[Polygon, float]:
-        lens = self.looker.lens
-        h, w = lens.size_hw
-        matrix = pose.ground_from_frame(lens)
-        corners = transform(matrix, np.array([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]], np.float64))
-        return Polygon(corners), float(ground_pixel_size(matrix, np.array([lens.centre_xy]))[0])
+        outline, size = footprint(pose, self.looker.lens)
+        return Polygon(outline), size
 
     def _enqueue(self, frame: VideoFrameLike, registered: Registered, sharp: float) -> None:
         assert registered.pose is not None

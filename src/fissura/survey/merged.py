@@ -21,8 +21,9 @@ from fissura.spec import ConfidenceCurve
 from fissura.survey.finds import LeftOut, confidence_limit, tell_cracks
 from fissura.survey.flight import LookedFrame
 from fissura.survey.ground import GroundCanvas
+from fissura.survey.photo_pose import footprint
 from fissura.survey.placing import FlightPlace
-from fissura.survey.pose import FramePose, Lens, Matrix
+from fissura.survey.pose import FramePose, Lens, Matrix, depth, least_depth
 from fissura.types import BoolMask, Probability, RgbImage
 
 RESAMPLED_SIGMA_PX = 0.2
@@ -98,8 +99,9 @@ def chart_bounds(frames: Sequence[SeenFrame]) -> tuple[int, int, int, int] | Non
     points = []
     for f in frames:
         h, w = f.lens.size_hw
-        corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
-        points.append(transform(f.ground_from_frame, corners))
+        corners, matrix = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64), f.ground_from_frame
+        flat = depth(matrix, corners).min() < least_depth(matrix, f.lens)
+        points.append(footprint(f.pose, f.lens)[0] if flat else transform(matrix, corners))
     if not points:
         return None
     low, high = np.concatenate(points).min(axis=0), np.concatenate(points).max(axis=0)

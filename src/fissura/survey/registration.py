@@ -38,6 +38,8 @@ _NEW_SCALE, _NEW_TURN = math.log(1.2), math.radians(15)
 """... or its size or direction by this."""
 LOST_SECONDS = 1.5
 """So long a lost flight looks for its old ground before it starts a new chart."""
+LARGEST_TILT_DEG = 60.0
+"""Frames that look nearer to the horizon are counted as lost: little of their ground is seen at a useful size."""
 _CHART_APART_PX = 1e7
 """From one chart to the next: so far no flight gets without a cut, and a double still holds a millionth of a pixel."""
 _MOST_KEYFRAMES = 240
@@ -46,6 +48,11 @@ _STEADY_PX = 3.0
 """A flight is steady while frames are so near to where its speed puts them (reduced pixels; `follow` finds 30), ..."""
 _STEADY_STEP = 0.05
 """... and moves by no more than this share of the frame's shorter side from one registered frame to the next."""
+
+
+def looks_flat(tilt: tuple[float, float]) -> bool:
+    """Whether a camera (`FramePose.tilt_x`, ``tilt_y``) looks too far along the ground."""
+    return math.hypot(*tilt) > math.radians(LARGEST_TILT_DEG) + 1e-6
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,8 @@ class Registration:
         if tilt is not None:
             self.tilt = tilt
         before, self.steady = self._last, False
+        if looks_flat(self.tilt):
+            return self._lose(index, time_s, grey)
         if self._anchor is None:
             return self._begin(index, time_s, grey)
         expected = self._expected(time_s)
@@ -232,7 +241,7 @@ class Registration:
     def _lose(self, index: int, time_s: float, grey: GreyImage) -> Registered:
         if self._lost_since is None:
             self._lost_since = time_s
-        elif time_s - self._lost_since > LOST_SECONDS:
+        elif time_s - self._lost_since > LOST_SECONDS and not looks_flat(self.tilt):
             return self._begin(index, time_s, grey)
         return Registered(index, time_s, None, self.chart)
 

@@ -34,6 +34,7 @@ from fissura.survey.looking import GroundLooker
 from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, measure_ground
 from fissura.survey.placing import TrackPoint, place_ground
 from fissura.survey.pose import USUAL_FOCAL_35MM, Lens
+from fissura.survey.registration import LARGEST_TILT_DEG, looks_flat
 from fissura.survey.request import SurveyRequest
 from fissura.survey.run_folder import RunFolder
 from fissura.survey.video_results import Origin, VideoOutcome, collect_outcome, describe_look, describe_result
@@ -194,7 +195,7 @@ def _report(run: VideoRun, result: FlightResult) -> VideoOutcome:
             run.notes.append(str(result.error))
     start = time.perf_counter()
     if not result.looked:
-        error = f"no frame could be looked at ({result.frames} frames were read)"
+        error = f"no frame could be looked at ({result.frames} frames were read){_looked_flat(run, result)}"
         warn(f"failed: {run.video.info.source}: {error}")
         return VideoOutcome.failed(run.video.info.source, run.name, error)
     say("measuring the merged ground", quiet=run.request.quiet)
@@ -212,6 +213,20 @@ def _report(run: VideoRun, result: FlightResult) -> VideoOutcome:
     for line in describe_result(result, grounds):
         say(line, quiet=run.request.quiet)
     return outcome
+
+
+def _looked_flat(run: VideoRun, result: FlightResult) -> str:
+    """The reason, where it is that the camera never looked down far enough."""
+    tilt = _tilt(run)
+    tilts = [] if tilt is None else [tilt(seen.time_s) for seen in result.registered]
+    if not tilts or not all(t is not None and looks_flat(t) for t in tilts):
+        return ""
+    by = "the gimbal's pitch" if run.request.pitch_deg is None else f"--pitch-deg {run.request.pitch_deg:g}"
+    steepest = min(math.degrees(math.hypot(*t)) for t in tilts) - 90.0
+    return (
+        f": all look too far along the ground ({steepest:.0f} degrees or flatter by {by}); "
+        f"{LARGEST_TILT_DEG - 90:.0f} to -90 (down) are used"
+    )
 
 
 def _in_words(error: Exception) -> str:
