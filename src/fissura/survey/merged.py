@@ -94,6 +94,13 @@ class MergedGround:
         return (*self.place.notes, *self.left_out.notes)
 
 
+def direction_through(matrix: Matrix, direction_deg: float, at_xy: npt.NDArray[np.float64]) -> float:
+    """A direction (0 to 180, counter-clockwise from the right) through a homography, at a point, shape (1, 2)."""
+    angle = np.radians(direction_deg)
+    start, end = transform(matrix, at_xy + np.array([[0.0, 0.0], [np.cos(angle), -np.sin(angle)]]))
+    return float(np.degrees(np.arctan2(start[1] - end[1], end[0] - start[0])) % 180.0)
+
+
 def chart_bounds(frames: Sequence[SeenFrame]) -> tuple[int, int, int, int] | None:
     """First and last (exclusive) ground row and column that looks at these frames can have touched."""
     points = []
@@ -172,8 +179,9 @@ def _road_directions(
     if not known:
         return None
     centres = np.array([f.centre_xy for f in known])
-    # Angles in the frame run counter-clockwise as seen, turns of the frame clockwise.
-    angles = np.array([(f.direction_deg or 0.0) - np.degrees(f.pose.turn) for f in known]) % 180.0
+    angles = np.array([
+        direction_through(f.ground_from_frame, f.direction_deg or 0.0, np.array([f.lens.centre_xy])) for f in known
+    ])  # fmt: skip
 
     def at(points_rc: Points) -> npt.NDArray[np.float64]:
         xy = points_rc[:, ::-1] + (origin_rc[1], origin_rc[0])

@@ -19,6 +19,7 @@ from fissura.errors import GeometryError
 from fissura.geo.crs import suspicious_position, unwrapped, wrapped
 from fissura.geo.focal import estimate_focal_px, missing_focal
 from fissura.geo.gsd import (
+    LARGEST_SIGMA,
     SIGMA_BAROMETER_M,
     SIGMA_GROUND_GIVEN_M,
     SIGMA_RTK_M,
@@ -116,6 +117,12 @@ def find_prior(
     if forward < math.cos(math.radians(LARGEST_TILT_DEG)):
         return f"it looks too far along the ground (GimbalPitchDegree {pitch:+.1f}); -20 to -90 (down) are used"
     metres, sigma_own, sigma_ground, notes = height
+    sigma = math.hypot(sigma_own / metres, sigma_ground / metres, focal.sigma)
+    if sigma > LARGEST_SIGMA:
+        return (
+            f"its height of {metres:.2f} m is known to {math.hypot(sigma_own, sigma_ground):.1f} m only, which makes "
+            f"lengths unsure by {100 * sigma:.0f} %; give --ground-height or --gsd-mm"
+        )
     own, common = SIGMA_GNSS_OWN_M, SIGMA_COMMON_M
     if metadata.rtk_fixed:
         east, north, _ = metadata.rtk_std_m or (0.0, 0.0, 0.0)
@@ -288,5 +295,7 @@ def find_aligned_prior(
         return prior
     focal_px = aligned.focal_px_of(metadata.size_hw)
     lens = prior.lens if focal_px is None else Lens(focal_px, metadata.size_hw)
+    if gsd_mm is not None:  # it stays as given
+        prior = replace(prior, height_m=prior.height_m * lens.focal_px / prior.lens.focal_px)
     own = SIGMA_ALIGNED_M if aligned.horizontal_sigma_m is None else aligned.horizontal_sigma_m
     return replace(prior, lens=lens, sigma_place_m=own, sigma_common_m=max(own, SIGMA_ALIGNED_COMMON_M))

@@ -122,7 +122,7 @@ def least_depth(matrix: Matrix, lens: Lens, *, coarsest: float = COARSEST) -> fl
     """
     corners = lens.corners_xy
     # See `ground_pixel_size`: a pixel's side goes with depth to the power of -3/2.
-    return max(float(depth(matrix, corners).max()) * coarsest ** (-2 / 3), 0.02)
+    return float(max(depth(matrix, corners).max() * coarsest ** (-2 / 3), 0.02))
 
 
 def fit_pose(

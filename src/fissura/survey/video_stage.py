@@ -286,7 +286,9 @@ def _above_road(run: VideoRun, altitude_m: float | None) -> float | None:
 def _height_sigma_m(run: VideoRun) -> float:
     if run.request.height_m is not None:
         return SIGMA_GROUND_GIVEN_M
-    return SIGMA_HEIGHT_M if run.request.ground_height_m is None else math.hypot(SIGMA_BAROMETER_M, SIGMA_GROUND_GIVEN_M)
+    if run.request.ground_height_m is not None:
+        return math.hypot(SIGMA_BAROMETER_M, SIGMA_GROUND_GIVEN_M)
+    return SIGMA_HEIGHT_M
 
 
 def _annotate(run: VideoRun, result: FlightResult, grounds: Sequence[MergedGround]) -> None:
