@@ -115,6 +115,13 @@ def test_part_of_a_flight_without_telemetry_is_in_pixels(film, tmp_path, tiny_on
     assert not (tmp_path / "run" / "cracks.geojson").exists()
 
 
+def test_a_view_along_the_ground_says_so(film, tmp_path, tiny_onnx):
+    options = "--out", tmp_path / "run", "--model", tiny_onnx, "--seconds", "1", "--pitch-deg", "-20"
+    result = fissura("survey", film, *options)
+    assert "no frame could be looked at" in result.output
+    assert "-20 degrees or flatter by --pitch-deg -20" in " ".join(result.output.split())
+
+
 def test_segment_takes_a_video_and_gives_frames_back(film, tmp_path, tiny_onnx):
     result = fissura("segment", film, "--out", tmp_path / "found", "--model", tiny_onnx, "--probability")
     assert result.exit_code == 0, result.output

@@ -5,11 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fissura.geo.gsd import estimate_photo_scale
 from fissura.geo.homography import transform
 from fissura.geo.metadata import PhotoMetadata
+from fissura.geo.odm import AlignedPhoto
 from fissura.survey.adjustment import adjust_photos
 from fissura.survey.photo_match import PhotoPair, find_turned, level_poses, plan_pairs, without_strays
-from fissura.survey.photo_pose import GroundFrame, PosePrior, find_prior, footprint, turned, up_direction
+from fissura.survey.photo_pose import (
+    GroundFrame,
+    PosePrior,
+    find_aligned_prior,
+    find_prior,
+    footprint,
+    turned,
+    up_direction,
+)
 from fissura.survey.pose import FramePose, Lens
 
 LENS = Lens(2400.0, (1500, 2000))
@@ -178,6 +188,29 @@ def test_photos_without_a_pose_say_why(change, reason):
     assert isinstance(find_prior(metadata), PosePrior)
     found = find_prior(replace(metadata, **change))
     assert isinstance(found, str) and reason in found
+
+
+@pytest.mark.parametrize("height_m", [5.0, 10.0, 30.0])
+def test_a_single_photo_is_as_sure_of_its_scale_as_when_it_is_measured_alone(height_m):
+    metadata = PhotoMetadata(
+        (1500, 2000), focal_mm=10.0, focal_plane_px_per_mm=240.0, latitude_deg=48.0, longitude_deg=11.0,
+        relative_altitude_m=height_m, camera_pitch_deg=-90.0, camera_yaw_deg=0.0,
+    )  # fmt: skip
+    prior = find_prior(metadata)
+    frame = GroundFrame.around([prior])
+    found = adjust_photos([frame.pose(prior)], [prior], [], gsd_mm=frame.gsd_mm)
+    assert found.scale_sigma([0]) == pytest.approx(estimate_photo_scale(metadata).scale.sigma, rel=1e-3)
+
+
+def test_a_given_ground_size_stays_when_an_alignment_has_another_focal_length():
+    metadata = PhotoMetadata(
+        (1500, 2000), focal_mm=10.0, focal_plane_px_per_mm=240.0, latitude_deg=48.0, longitude_deg=11.0,
+        camera_pitch_deg=-90.0, camera_yaw_deg=0.0,
+    )  # fmt: skip
+    aligned = AlignedPhoto("a.jpg", 48.0, 11.0, None, 0.0, -90.0, 0.0, focal_ratio=1.3)
+    prior = find_aligned_prior(metadata, aligned, gsd_mm=5.0)
+    assert prior.lens.focal_px == pytest.approx(2600.0)
+    assert prior.gsd_mm == pytest.approx(5.0)
 
 
 def test_a_view_to_the_horizon_has_a_footprint_that_ends():

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from shapely.geometry import box
 
 from fissura.infer import Segmenter
 from fissura.spec import ModelCard
@@ -162,6 +163,56 @@ def test_an_error_while_reading_keeps_what_was_seen(ground: np.ndarray, looker: 
     assert isinstance(result.error, OSError)
     assert result.frames == 40 and result.looked
     assert length_of(looker, result) > 300
+
+
+def test_a_cut_loses_and_mixes_no_ground(ground: np.ndarray, looker: GroundLooker) -> None:
+    """After it the flight goes the other way, to where the first piece would lie if both were side by side."""
+    other = np.ascontiguousarray(ground[:, ::-1])
+    frames = [see(ground, k, FramePose(6.0 * k)) for k in range(30)]
+    frames += [see(other, 30 + k, FramePose(1300.0 - 14.0 * k)) for k in range(110)]
+    result = fly(frames, looker)
+    assert result.error is None and {f.chart for f in result.looked} == {0, 1}
+    for chart in (0, 1):
+        last = [r.pose for r in result.registered if r.chart == chart and r.pose is not None][-1]
+        x, y = round(last.x), round(last.y)
+        window = looker.canvas.read(slice(y - 150, y + 150), slice(x - 290, x + 290))
+        assert window.seen.mean() > 0.995, "the last frame of each piece was looked at where it was new"
+        result_of = FlightResult(looked=[f for f in result.looked if f.chart == chart])
+        if chart == 0:
+            assert length_of(looker, result_of) == pytest.approx(np.hypot(60, 310) + 29 * 6 + 320 + 200, rel=0.05)
+
+
+def test_a_flight_begins_when_the_camera_looks_down(ground: np.ndarray, looker: GroundLooker) -> None:
+    """A gimbal swings down from the horizon after take-off: what it saw of the landscape is left out."""
+    tilts = np.radians([*np.linspace(90, 0, 31), *np.zeros(10)])
+    poses = [FramePose(tilt_x=a) for a in tilts]
+    frames = [see(ground, k, p) if p.tilt_x < 1.2 else DrawnFrame(k, k / 10, np.full(LENS.size_hw, 90, np.uint8))
+              for k, p in enumerate(poses)]  # fmt: skip
+    result = fly(frames, looker, tilt=lambda time_s: (float(tilts[round(10 * time_s)]), 0.0), tilt_sigma_deg=0.5)
+    assert result.error is None and {f.chart for f in result.looked} == {0}
+    known = [r.index for r in result.registered if r.pose is not None]
+    assert max(tilts[known]) < np.radians(60.1) and known[-1] >= 38
+    assert looker.canvas.read(slice(-150, 150), slice(-290, 290)).seen.mean() > 0.995
+
+
+def test_a_view_with_the_horizon_gives_the_ground_before_it(looker: GroundLooker) -> None:
+    looker.lens = Lens(200.0, LENS.size_hw)  # 42 degrees up and down
+    pose = FramePose(tilt_x=np.radians(57))
+    look = looker.look(np.full((*LENS.size_hw, 3), 150, np.uint8), pose, 1.0)
+    assert look.new_px > 0.5 * 360 * 640
+    bounds = chart_bounds([SeenFrame(pose, looker.lens, None)])
+    assert bounds is not None and bounds[2] - bounds[0] < 2000 and bounds[3] - bounds[1] < 2000
+    seen = looker.canvas.seen_outline()
+    assert box(bounds[1], bounds[0], bounds[3], bounds[2]).contains(seen)
+    assert not looker.look(np.full((*LENS.size_hw, 3), 150, np.uint8), pose, 1.0).new_px > 0.05 * look.new_px
+
+
+def test_a_flight_along_the_ground_is_not_looked_at(ground: np.ndarray, looker: GroundLooker) -> None:
+    tilt = np.radians(70)
+    frames = [see(ground, k, FramePose(6.0 * k, 300.0, tilt_x=tilt)) for k in range(40)]
+    result = fly(frames, looker, tilt=lambda time_s: (tilt, 0.0))
+    assert result.error is None and not result.looked
+    assert all(r.pose is None for r in result.registered)
 
 
 def test_the_pass_can_be_stopped(ground: np.ndarray, looker: GroundLooker) -> None:

@@ -77,3 +77,12 @@ def test_a_damaged_tile_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "crack_+0000_+0000.png").write_bytes(b"no picture")
     with pytest.raises(ImageError, match="--overwrite"):
         canvas.read(slice(0, 10), slice(0, 10))
+
+
+def test_pieces_of_ground_that_lie_apart_have_outlines_of_their_own(tmp_path: Path) -> None:
+    canvas = GroundCanvas(tmp_path)
+    for left in (0, 1000 * TILE_PX // CELL_PX):
+        canvas.mark_seen(0, left, np.ones((4, 4), np.bool_), np.ones((4, 4), np.float32))
+    apart = canvas.seen_outline((0, 1000 * TILE_PX, 64, 1000 * TILE_PX + 64))
+    assert apart.bounds == (1000 * TILE_PX, 0, 1000 * TILE_PX + 64, 64)
+    assert canvas.seen_outline().area == 2 * apart.area

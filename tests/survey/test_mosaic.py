@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fissura.geo.homography import transform
 from fissura.survey.backdrop import REDUCTION, Backdrop
 from fissura.survey.ground import GroundCanvas
 from fissura.survey.mosaic import paint_mosaic
@@ -27,6 +28,21 @@ def test_frames_lie_where_their_poses_say_without_a_dark_rim(tmp_path: Path, fac
     assert picture.min() >= 90
     at = {x: picture[240 // factor, (x + 400) // factor, 0] for x in (-380, -200, 200, 500, 900, 1020)}
     assert at == {-380: 255, -200: 90, 200: 90, 500: 150, 900: 150, 1020: 255}
+
+
+@pytest.mark.parametrize("factor", [1, 4])
+def test_opposite_frames_show_a_thing_at_the_same_place(tmp_path: Path, factor: int) -> None:
+    lens, (y, x) = Lens(1000.0, (960, 1280)), np.mgrid[:960, :1280]
+    spot = 180.0 * np.exp(-((x - 800) ** 2 + (y - 300) ** 2) / (2 * 24.0**2))
+    rgb = np.repeat(np.uint8(60 + spot)[:, :, None], 3, axis=2)
+    for turn in (0.0, 90.0, 180.0):
+        matrix, backdrop = FramePose(turn=np.radians(turn)).ground_from_frame(lens), Backdrop()
+        backdrop.paste(rgb, matrix)
+        drawn = paint_mosaic(GroundCanvas(tmp_path), backdrop, (-800, -800), (1600, 1600), factor)[:, :, 0].astype(int)
+        weight = np.where(drawn == 255, 0, np.maximum(drawn - 75, 0))
+        at = [(weight * axis).sum() / weight.sum() for axis in np.indices(drawn.shape)[::-1]]
+        middle = (np.array(at) + 0.5) * factor - 0.5 - 800
+        np.testing.assert_allclose(middle, transform(matrix, np.array([[800.0, 300.0]]))[0], atol=0.3)
 
 
 def test_detail_lies_over_the_backdrop(tmp_path: Path) -> None:

@@ -150,8 +150,35 @@ def test_ground_never_seen_becomes_a_chart_of_its_own(ground: np.ndarray) -> Non
     far = [registration.update(k, k / 10, see(ground, FramePose(1300.0 + 8 * k, 300.0))) for k in range(10, 40)]
     assert far[0].pose is None
     assert far[-1].pose is not None and far[-1].chart == 1
-    # The new chart lies beside the old ground, never on it.
+    # The new chart lies beside the old ground, never on it, wherever the flight goes on to.
     assert far[-1].pose.x > 80 + 640
+    assert far[-1].pose.x > 1e6
+
+
+def test_a_chart_far_away_is_as_exact_as_the_first(ground: np.ndarray) -> None:
+    """Single precision would be a pixel there."""
+    registration, black = Registration(LENS, 1), np.full(LENS.size_hw, 20, np.uint8)
+    for k in range(5):
+        registration.update(k, k / 10, see(ground, FramePose(8.0 * k)))
+    begun = [registration.update(k, k / 10, see(ground, FramePose(1300.0, 300.0))) for k in range(5, 25)][-1]
+    assert begun.chart == 1 and begun.pose is not None
+    for k in range(25, 29):
+        assert registration.update(k, k / 10, black).pose is None
+    again = registration.update(29, 2.9, see(ground, FramePose(1340.0, 330.0, 0.9)))
+    assert again.recovered and again.chart == 1 and again.pose is not None
+    assert corner_error(again.pose, FramePose(begun.pose.x + 40.0, begun.pose.y + 30.0, 0.9)) < 1.0
+
+
+def test_a_flight_begins_with_a_frame_that_can_be_followed(ground: np.ndarray) -> None:
+    registration, black = Registration(LENS, 1), np.full(LENS.size_hw, 20, np.uint8)
+    assert all(registration.update(k, k / 10, black).pose is None for k in range(4))
+    seen = [registration.update(k, k / 10, see(ground, FramePose(8.0 * (k - 4)))) for k in range(4, 10)]
+    assert [s.chart for s in seen] == [0] * 6 and seen[0].keyframe
+    assert seen[-1].pose is not None and corner_error(seen[-1].pose, FramePose(40.0)) < 1.0
+    # Nor is a new chart begun with such a frame, however long it lasts.
+    dark = [registration.update(k, k / 10, black) for k in range(10, 50)]
+    assert all(s.pose is None for s in dark)
+    assert registration.update(50, 5.0, see(ground, FramePose(48.0))).chart == 0
 
 
 def test_an_oblique_view_is_followed_with_its_pitch_known(ground: np.ndarray) -> None:

@@ -38,16 +38,18 @@ class AdjustedPhotos:
     Attributes:
         poses: One a photo.
         covariances: Of each pose's six numbers, shape (N, 6, 6), in units of `FramePose` on this ground.
-        scale_sigma: Relative standard error of lengths.
         residual_px: Median distance of shared points from each other, in ground pixels; NaN without any.
         pairs: Photos that were joined by shared points; strays are left out.
     """
 
     poses: tuple[FramePose, ...]
     covariances: npt.NDArray[np.float64]
-    scale_sigma: float
     residual_px: float
     pairs: tuple[tuple[int, int], ...] = ()
+
+    def scale_sigma(self, part: Sequence[int]) -> float:
+        """Relative standard error of lengths on the ground of some photos: what all share, and what each adds."""
+        return float(np.median(np.sqrt(self.covariances[list(part), 3, 3])))
 
     def point_sigma_px(self, index: int, lens: Lens, frame_xy: PointsXY) -> Vector:
         """Standard error along one axis of points seen in a photo, shape (N,), in ground pixels.
@@ -76,7 +78,7 @@ def adjust_photos(
     expected = np.array([p.vector() for p in poses])
     weights = np.array([_prior_weights(p, gsd_mm) for p in priors])
     common = np.array([
-        min(max(float(np.median([p.sigma_scale for p in priors])), 1e-4), 0.5) ** -2,
+        max(float(np.median([p.sigma_scale for p in priors])), 1e-4) ** -2,
         math.radians(SIGMA_YAW_DEG) ** -2,
     ])  # fmt: skip
     theta, shared = expected.copy(), np.zeros(2)
@@ -93,11 +95,11 @@ def adjust_photos(
         reach *= _ANNEALING
     used = [pair for pair, weight in zip(pairs, trust, strict=True) if weight > 0.25]
     system, _ = _normal_equations(theta, shared, expected, weights, common, priors, used, np.ones(len(used)))
-    covariances, scale = _covariances(splu(system), len(poses))
+    covariances = _covariances(splu(system), len(poses))
     distances = [np.linalg.norm(_difference(theta, priors, pair), axis=1) for pair in used]
     residual = float(np.median(np.concatenate(distances))) if distances else float("nan")
     return AdjustedPhotos(
-        tuple(FramePose.from_vector(t) for t in theta), covariances, scale, residual,
+        tuple(FramePose.from_vector(t) for t in theta), covariances, residual,
         tuple((pair.first, pair.second) for pair in used),
     )  # fmt: skip
 
@@ -224,15 +226,12 @@ def _jacobian(theta: Vector, lens: Lens, frame_xy: PointsXY) -> Vector:
     return np.stack(columns, axis=2)
 
 
-def _covariances(solver: object, count: int) -> tuple[npt.NDArray[np.float64], float]:
-    """Blocks of the inverse on the diagonal: each photo's six, and the variance of the scale."""
+def _covariances(solver: object, count: int) -> npt.NDArray[np.float64]:
+    """Blocks of the inverse on the diagonal: each photo's six."""
     size = 6 * count + 2
     blocks = np.empty((count, 6, 6))
     for i in range(count):
         unit = np.zeros((size, 6))
         unit[6 * i + np.arange(6), np.arange(6)] = 1.0
         blocks[i] = solver.solve(unit)[6 * i : 6 * i + 6]  # type: ignore[attr-defined]
-    last = np.zeros(size)
-    last[-2] = 1.0
-    shared = float(solver.solve(last)[-2])  # type: ignore[attr-defined]
-    return blocks, math.sqrt(max(shared, 0.0))
+    return blocks

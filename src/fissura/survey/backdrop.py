@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.geo.homography import transform
-from fissura.survey.pose import Matrix
+from fissura.survey.pose import Matrix, depth
 from fissura.types import RgbImage
 
 REDUCTION = 8
@@ -39,11 +39,15 @@ class Backdrop:
         """
         h, w = rgb.shape[:2]
         small = cv2.resize(rgb, (max(w // REDUCTION, 1), max(h // REDUCTION, 1)), interpolation=cv2.INTER_AREA)
-        up = np.array([[w / small.shape[1], 0, 0], [0, h / small.shape[0], 0], [0, 0, 1.0]])
-        full = np.diag([1 / REDUCTION, 1 / REDUCTION, 1.0]) @ ground @ up
-        corners = transform(
-            full, np.array([[0, 0], [small.shape[1], 0], [small.shape[1], small.shape[0]], [0, small.shape[0]]])
-        )
+        # Middles of pixels are at whole numbers, so a reduction moves them.
+        x, y = w / small.shape[1], h / small.shape[0]
+        up = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1.0]])
+        down = np.array([[1.0, 0, (1 - REDUCTION) / 2], [0, 1.0, (1 - REDUCTION) / 2], [0, 0, REDUCTION]])
+        full = down @ ground @ up
+        outline = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * small.shape[1::-1] - 0.5
+        if depth(full, outline).min() <= 0:
+            return  # the horizon is in view
+        corners = transform(full, outline)
         left, top = np.floor(corners.min(axis=0)).astype(int)
         right, bottom = np.ceil(corners.max(axis=0)).astype(int)
         if (right - left) * (bottom - top) > 40 * small.shape[0] * small.shape[1]:

@@ -19,9 +19,9 @@ import numpy.typing as npt
 from shapely.geometry import Polygon
 from shapely.ops import unary_union
 
-from fissura.geo.homography import transform
 from fissura.survey.looking import GroundLooker, Look
-from fissura.survey.pose import FramePose, ground_pixel_size
+from fissura.survey.photo_pose import footprint
+from fissura.survey.pose import FramePose
 from fissura.survey.registration import REDUCED_PX, Registered, Registration
 from fissura.survey.sharpness import RelativeSharpness, measure_sharpness
 from fissura.types import RgbImage
@@ -159,6 +159,7 @@ class _Pass:
         self.work: queue.Queue[tuple[VideoFrameLike, Registered, float] | None] = queue.Queue(maxsize=2)
         self.failure: Exception | None = None
         self._skipped = False
+        self._unlooked: tuple[VideoFrameLike, Registered, float | None] | None = None
 
     def run(self, frames: Iterable[VideoFrameLike], stop: Callable[[FlightResult], bool]) -> FlightResult:
         start = time.perf_counter()
@@ -182,7 +183,6 @@ class _Pass:
         result = self.result
         first, last = None, -math.inf
         waiting = time.perf_counter()
-        last_frame: tuple[VideoFrameLike, Registered, float | None] | None = None
         for frame in frames:
             result.seconds["wait for frames"] += time.perf_counter() - waiting
             if stop(result) or self.failure is not None:
@@ -194,17 +194,23 @@ class _Pass:
                 result.damaged += 1
             elif frame.time_s - last >= _EVERY_S * (2 if self.registration.steady else 1) - 1e-6:
                 last = frame.time_s
-                last_frame = self._register(frame) or last_frame
+                self._unlooked = self._register(frame) or self._unlooked
                 result.elapsed_s = time.perf_counter() - start
                 if self.progress is not None:
                     self.progress(result)
             waiting = time.perf_counter()
-        if last_frame is not None:
-            frame, registered, known = last_frame
-            sharp = self._sharpness(frame) if known is None else known
-            assert registered.pose is not None
-            if self._unseen(registered.pose, sharp) > 0.01:
-                self._enqueue(frame, registered, sharp)
+        self._look_at_the_end()
+
+    def _look_at_the_end(self) -> None:
+        """Where a flight ends or is cut, its last frame still shows ground that was never enough for a look."""
+        if self._unlooked is None:
+            return
+        frame, registered, known = self._unlooked
+        self._unlooked = None
+        sharp = self._sharpness(frame) if known is None else known
+        assert registered.pose is not None
+        if self._unseen(registered.pose, sharp) > 0.01:
+            self._enqueue(frame, registered, sharp)
 
     def _register(self, frame: VideoFrameLike) -> tuple[VideoFrameLike, Registered, float | None] | None:
         """What the frame was, with its sharpness if it was measured, unless it is looked at, lost, or blurred."""
@@ -218,7 +224,10 @@ class _Pass:
         self.result.seconds["register"] += time.perf_counter() - now
         if registered.pose is None:
             self._sharpness(frame)
+            self._look_at_the_end()
             return None
+        if self._unlooked is not None and self._unlooked[1].chart != registered.chart:
+            self._look_at_the_end()
         # A sharp frame is due the soonest. Sharpness takes as long as registering: what is usual needs every second
         # frame only, but of a frame that is due it must be known.
         unseen = self._unseen(registered.pose, 1.0)
@@ -257,11 +266,8 @@ class _Pass:
         return 1.0 - float(area.intersection(unary_union(near)).area) / max(float(area.area), 1e-9)
 
     def _outline(self, pose: FramePose) -> tuple[Polygon, float]:
-        lens = self.looker.lens
-        h, w = lens.size_hw
-        matrix = pose.ground_from_frame(lens)
-        corners = transform(matrix, np.array([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]], np.float64))
-        return Polygon(corners), float(ground_pixel_size(matrix, np.array([lens.centre_xy]))[0])
+        outline, size = footprint(pose, self.looker.lens)
+        return Polygon(outline), size
 
     def _enqueue(self, frame: VideoFrameLike, registered: Registered, sharp: float) -> None:
         assert registered.pose is not None

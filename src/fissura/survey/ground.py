@@ -146,8 +146,12 @@ class GroundCanvas:
             cells = self._quality.setdefault(key, np.zeros((_CELLS, _CELLS), np.float32))
             cells[inner] = np.maximum(cells[inner], np.where(looked[outer], quality[outer], 0))
 
-    def seen_outline(self) -> Any:
-        """Outline of all cells that were looked at: shapely Polygon or MultiPolygon in ground pixels (x, y)."""
+    def seen_outline(self, within: tuple[int, int, int, int] | None = None) -> Any:
+        """Outline of the cells that were looked at: shapely Polygon or MultiPolygon in ground pixels (x, y).
+
+        Args:
+            within: First and last (exclusive) row and column; only tiles that touch these count. None is all.
+        """
         import shapely
         from rasterio.features import shapes
         from rasterio.transform import Affine
@@ -155,6 +159,8 @@ class GroundCanvas:
 
         parts = []
         for (row, column), cells in sorted(self._quality.items()):
+            if within is not None and not _touches(row, column, within):
+                continue
             seen = (cells > 0).view(np.uint8)
             where = Affine(CELL_PX, 0, column * TILE_PX, 0, CELL_PX, row * TILE_PX)
             parts += [shape(outline) for outline, _ in shapes(seen, mask=seen > 0, transform=where)]
@@ -247,6 +253,13 @@ class GroundCanvas:
     def _load(self, key: Key) -> _Tile:
         planes, rgb = (self._picture(key, kind) for kind in ("crack", "picture"))
         return _Tile(planes[:, :, 0].copy(), planes[:, :, 1].copy(), np.ascontiguousarray(rgb), changed=False)
+
+
+def _touches(row: int, column: int, bounds_rc: tuple[int, int, int, int]) -> bool:
+    """Whether a tile has something of a rectangle of ground."""
+    top, left, bottom, right = bounds_rc
+    rows, columns = range(row * TILE_PX, (row + 1) * TILE_PX), range(column * TILE_PX, (column + 1) * TILE_PX)
+    return top < rows.stop and bottom > rows.start and left < columns.stop and right > columns.start
 
 
 def _split(

@@ -25,7 +25,8 @@ _LK: dict[str, Any] = {
 }
 _RETURN_PX = 0.7
 """A point that is followed there and back must come back this close (reduced pixels)."""
-_LEAST_INLIERS = 24
+LEAST_INLIERS = 24
+"""Points that must agree before two pictures count as of the same ground."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def follow(anchor: Keyframe, grey: GreyImage, frame_from_anchor: Matrix) -> Matc
         return None
     placed = transform(frame_from_anchor, corners)
     inside = ((placed > 10) & (placed < (w - 11, h - 11))).all(axis=1)
-    if inside.sum() < _LEAST_INLIERS:
+    if inside.sum() < LEAST_INLIERS:
         return None
     start = placed[inside].astype(np.float32).reshape(-1, 1, 2)
     found, ok, _ = _flow(expected, grey, start)
@@ -151,11 +152,11 @@ def shift_guess(anchor: Keyframe, grey: GreyImage, frame_from_anchor: Matrix) ->
 def recognise(anchor: Keyframe, features: tuple[PointsXY, npt.NDArray[np.uint8]]) -> Matches | None:
     """Match a frame's ORB features to those of a keyframe, with no idea of where the frame is."""
     points, descriptors = features
-    if len(points) < _LEAST_INLIERS or len(anchor.features[0]) < _LEAST_INLIERS:
+    if len(points) < LEAST_INLIERS or len(anchor.features[0]) < LEAST_INLIERS:
         return None
     pairs = cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(anchor.features[1], descriptors, k=2)
     kept = [p[0] for p in pairs if len(p) == 2 and p[0].distance < 0.8 * p[1].distance]
-    if len(kept) < _LEAST_INLIERS:
+    if len(kept) < LEAST_INLIERS:
         return None
     anchor_xy = anchor.features[0][[m.queryIdx for m in kept]]
     return agree(anchor_xy, points[[m.trainIdx for m in kept]], tried=len(kept))
@@ -163,12 +164,12 @@ def recognise(anchor: Keyframe, features: tuple[PointsXY, npt.NDArray[np.uint8]]
 
 def agree(anchor_xy: PointsXY, frame_xy: PointsXY, *, tried: int, tolerance_px: float = 2.0) -> Matches | None:
     """The matches that one motion of the ground explains; None if too few do."""
-    if len(anchor_xy) < _LEAST_INLIERS:
+    if len(anchor_xy) < LEAST_INLIERS:
         return None
     matrix, inliers = cv2.findHomography(anchor_xy, frame_xy, cv2.USAC_MAGSAC, tolerance_px)
     if matrix is None or inliers is None:
         return None
     inside = inliers[:, 0] > 0
-    if inside.sum() < _LEAST_INLIERS:
+    if inside.sum() < LEAST_INLIERS:
         return None
     return Matches(anchor_xy[inside], frame_xy[inside], float(inside.sum()) / max(tried, 1))

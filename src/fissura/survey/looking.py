@@ -19,7 +19,8 @@ from fissura.survey.backdrop import Backdrop
 from fissura.survey.ground import CELL_PX, GroundCanvas
 from fissura.survey.look_memory import LookMemory
 from fissura.survey.look_scales import fill_gaps, raise_faint
-from fissura.survey.pose import FramePose, Lens, Matrix, ground_pixel_size
+from fissura.survey.photo_pose import footprint
+from fissura.survey.pose import FramePose, Lens, Matrix, depth, ground_pixel_size, least_depth
 from fissura.types import BoolMask, Probability, RgbImage
 
 BETTER = 1.3
@@ -157,7 +158,7 @@ class GroundLooker:
         ]  # fmt: skip
         if not all(len(plan) for plan in plans):
             return Look(0, share, road.found, road.direction_deg, 0)
-        new = self._segment(rgb, road, plans, ground, quality, index)
+        new = self._segment(rgb, road, plans, pose, quality, index)
         return Look(sum(len(plan) for plan in plans), share, road.found, road.direction_deg, new)
 
     def _road(self, rgb: RgbImage, ground: Matrix) -> Road:
@@ -179,6 +180,8 @@ class GroundLooker:
         H, W = self.lens.size_hw
         rows, columns = np.nonzero(road.mask if road.found else np.ones_like(road.mask))
         frame_xy = np.column_stack([(columns + 0.5) * W / w - 0.5, (rows + 0.5) * H / h - 0.5])
+        near = depth(ground, frame_xy) >= least_depth(ground, self.lens)
+        rows, columns, frame_xy = rows[near], columns[near], frame_xy[near]
         value = self._value(ground, frame_xy, quality)
         known = self.canvas.quality_at(transform(ground, frame_xy))
         wanted = np.zeros((h, w), np.bool_)
@@ -194,13 +197,13 @@ class GroundLooker:
         return np.asarray(np.where(rim, value * _RIM_QUALITY, value), np.float32)
 
     def _segment(
-        self, rgb: RgbImage, road: Road, plans: Sequence[RoadSlices], ground: Matrix, quality: float,
+        self, rgb: RgbImage, road: Road, plans: Sequence[RoadSlices], pose: FramePose, quality: float,
         index: int | None,
     ) -> int:  # fmt: skip
-        start = time.perf_counter()
-        corners = np.concatenate([transform(ground, s.corners_rc[:, ::-1]) for p in plans for s in p.slices])
-        left, top = np.floor(corners.min(axis=0)).astype(int) // CELL_PX * CELL_PX
-        right, bottom = -(-np.ceil(corners.max(axis=0)).astype(int) // CELL_PX) * CELL_PX
+        start, ground = time.perf_counter(), pose.ground_from_frame(self.lens)
+        low, high = self._bounds(plans, pose)
+        left, top = np.floor(low).astype(int) // CELL_PX * CELL_PX
+        right, bottom = -(-np.ceil(high).astype(int) // CELL_PX) * CELL_PX
         shown = quieten(rgb, road) if road.found else rgb
         tiles = (plan.cut(shown, s) for plan in plans for s in plan.slices)
         predicted: Iterable[Probability] = self.segmenter.backend.predict_tiles(tiles)
@@ -225,6 +228,18 @@ class GroundLooker:
         self.seconds["canvas"] += time.perf_counter() - start
         return new
 
+    def _bounds(self, plans: Sequence[RoadSlices], pose: FramePose) -> tuple[np.ndarray, np.ndarray]:
+        """First and last ground pixel (x, y) that slices show at a useful size."""
+        ground = pose.ground_from_frame(self.lens)
+        corners = np.concatenate([s.corners_rc[:, ::-1] for p in plans for s in p.slices])
+        outline, nearest = transform(ground, corners), depth(ground, corners).min()
+        if nearest >= least_depth(ground, self.lens):
+            return outline.min(axis=0), outline.max(axis=0)
+        useful = footprint(pose, self.lens)[0]
+        if nearest <= 0:  # some lie beyond the horizon
+            return useful.min(axis=0), useful.max(axis=0)
+        return np.maximum(outline.min(axis=0), useful.min(axis=0)), np.minimum(outline.max(axis=0), useful.max(axis=0))
+
     def _filled(self, sums: Sequence[tuple[np.ndarray, np.ndarray]], weight: np.ndarray) -> np.ndarray:
         """The finer look's sum of probabilities, with what the coarser one adds."""
         assert self.coarse_scale is not None
@@ -239,9 +254,11 @@ class GroundLooker:
         top, left = origin
         full = ground @ piece.frame_from_slice()
         side = probability.shape[0]
-        outline = transform(
-            full, np.array([[-0.5, -0.5], [side - 0.5, -0.5], [side - 0.5, side - 0.5], [-0.5, side - 0.5]])
-        )
+        corners = np.array([[-0.5, -0.5], [side - 0.5, -0.5], [side - 0.5, side - 0.5], [-0.5, side - 0.5]])
+        if depth(full, corners).min() > 0:
+            outline = transform(full, corners)
+        else:  # it goes beyond the horizon: all that is asked for may lie in it
+            outline = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * total.shape[::-1] + (left, top)
         c0, r0 = np.maximum(np.floor(outline.min(axis=0)).astype(int) - (left, top), 0)
         c1, r1 = np.ceil(outline.max(axis=0)).astype(int) - (left, top) + 1
         c1, r1 = min(int(c1), total.shape[1]), min(int(r1), total.shape[0])
@@ -284,7 +301,7 @@ class GroundLooker:
         probability = total / np.maximum(weight, 1e-6)
         shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]])
         picture = cv2.warpPerspective(rgb, shift @ ground, (width, height), flags=cv2.INTER_LINEAR)
-        inside = cv2.warpPerspective(np.full(rgb.shape[:2], 255, np.uint8), shift @ ground, (width, height)) == 255
+        inside = cv2.warpPerspective(self._useful(ground), shift @ ground, (width, height)) == 255
         weight = np.where(inside, np.minimum(weight, 1.0), 0).astype(np.float32)
         whole = self._looked_cells(weight, inside)
         rows, columns = np.indices(whole.shape)
@@ -301,6 +318,15 @@ class GroundLooker:
         self.canvas.paste(top, left, probability, weight, picture, keep_old=keep_old)
         self.canvas.mark_seen(top // CELL_PX, left // CELL_PX, whole, value)
         return int((whole & (value > BETTER * known)).sum()) * CELL_PX**2
+
+    def _useful(self, ground: Matrix) -> npt.NDArray[np.uint8]:
+        """255 where the frame shows ground at a useful size, shape (H, W), else 0."""
+        H, W = self.lens.size_hw
+        out, least = np.full((H, W), 255, np.uint8), least_depth(ground, self.lens)
+        if depth(ground, self.lens.corners_xy).min() < least:
+            rows = ground[2, 1] * np.arange(H) + ground[2, 2]
+            out[rows[:, None] + ground[2, 0] * np.arange(W) < least] = 0
+        return out
 
     def _looked_cells(self, weight: np.ndarray, inside: BoolMask) -> BoolMask:
         """Cells of ground of which all that the frame shows was trusted, if it shows a good part of them.

@@ -21,8 +21,9 @@ from fissura.spec import ConfidenceCurve
 from fissura.survey.finds import LeftOut, confidence_limit, tell_cracks
 from fissura.survey.flight import LookedFrame
 from fissura.survey.ground import GroundCanvas
+from fissura.survey.photo_pose import footprint
 from fissura.survey.placing import FlightPlace
-from fissura.survey.pose import FramePose, Lens, Matrix
+from fissura.survey.pose import FramePose, Lens, Matrix, depth, least_depth
 from fissura.types import BoolMask, Probability, RgbImage
 
 RESAMPLED_SIGMA_PX = 0.2
@@ -82,9 +83,22 @@ class MergedGround:
     left_out: LeftOut = field(default_factory=LeftOut)
 
     @property
+    def bounds_rc(self) -> tuple[int, int, int, int]:
+        """First and last (exclusive) ground row and column."""
+        (top, left), (height, width) = self.origin_rc, self.measurement.graph.size_hw
+        return top, left, top + height, left + width
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """For the user."""
         return (*self.place.notes, *self.left_out.notes)
+
+
+def direction_through(matrix: Matrix, direction_deg: float, at_xy: npt.NDArray[np.float64]) -> float:
+    """A direction (0 to 180, counter-clockwise from the right) through a homography, at a point, shape (1, 2)."""
+    angle = np.radians(direction_deg)
+    start, end = transform(matrix, at_xy + np.array([[0.0, 0.0], [np.cos(angle), -np.sin(angle)]]))
+    return float(np.degrees(np.arctan2(start[1] - end[1], end[0] - start[0])) % 180.0)
 
 
 def chart_bounds(frames: Sequence[SeenFrame]) -> tuple[int, int, int, int] | None:
@@ -92,8 +106,9 @@ def chart_bounds(frames: Sequence[SeenFrame]) -> tuple[int, int, int, int] | Non
     points = []
     for f in frames:
         h, w = f.lens.size_hw
-        corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
-        points.append(transform(f.ground_from_frame, corners))
+        corners, matrix = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64), f.ground_from_frame
+        flat = depth(matrix, corners).min() < least_depth(matrix, f.lens)
+        points.append(footprint(f.pose, f.lens)[0] if flat else transform(matrix, corners))
     if not points:
         return None
     low, high = np.concatenate(points).min(axis=0), np.concatenate(points).max(axis=0)
@@ -164,8 +179,9 @@ def _road_directions(
     if not known:
         return None
     centres = np.array([f.centre_xy for f in known])
-    # Angles in the frame run counter-clockwise as seen, turns of the frame clockwise.
-    angles = np.array([(f.direction_deg or 0.0) - np.degrees(f.pose.turn) for f in known]) % 180.0
+    angles = np.array([
+        direction_through(f.ground_from_frame, f.direction_deg or 0.0, np.array([f.lens.centre_xy])) for f in known
+    ])  # fmt: skip
 
     def at(points_rc: Points) -> npt.NDArray[np.float64]:
         xy = points_rc[:, ::-1] + (origin_rc[1], origin_rc[0])

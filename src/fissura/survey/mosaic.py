@@ -112,9 +112,8 @@ def paint_mosaic(
         a0, a1 = (g0 // REDUCTION - 1) * REDUCTION, (-(-g1 // REDUCTION) + 1) * REDUCTION
         b0, b1 = (left // REDUCTION - 1) * REDUCTION, (-(-(left + width * factor) // REDUCTION) + 1) * REDUCTION
         small = backdrop.read(a0, b0, a1, b1)
-        matrix = np.array([
-            [factor / REDUCTION, 0, (left - b0) / REDUCTION], [0, factor / REDUCTION, (g0 - a0) / REDUCTION],
-        ], np.float64)  # fmt: skip
+        shift = (factor - REDUCTION) / 2  # between the middles of their first pixels
+        matrix = np.array([[factor, 0, left - b0 + shift], [0, factor, g0 - a0 + shift]], np.float64) / REDUCTION
         band = cv2.warpAffine(small, matrix, (width, rows), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         # Where the backdrop ends, its pixels are mixed with nothing: they stay white.
         shown = np.where(small.any(axis=2), 255, 0).astype(np.uint8)

@@ -36,7 +36,7 @@ from fissura.survey.ground_record import (
     outline_to_ground,
     record_ground,
 )
-from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, measure_ground
+from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, direction_through, measure_ground
 from fissura.survey.mosaic import write_mosaic
 from fissura.survey.photo_look import PhotoLook, read_features, read_probability, read_seen
 from fissura.survey.photo_match import connected_parts, find_turned, level_poses, match_all, without_strays
@@ -195,7 +195,7 @@ def measure_part(
         if progress is not None:
             progress(flight.photos[i].look.source)
     merged = _measure(flight, part, canvas, threshold, rules, route, confidence, least_confidence)
-    best = _best_photos(flight, part, merged)
+    best = _best_photos(flight, part, folder, merged)
     record = record_ground(
         merged, lambda crack, index: _sighting(flight, best[crack.id], merged, crack), area_source=name, model=model
     )
@@ -293,7 +293,7 @@ def _measure(
     gsd, ground = flight.ground.gsd_mm, flight.ground
     notes = list(dict.fromkeys(note for i in part for note in flight.photos[i].prior.notes))
     scale = GroundScale.uniform(
-        gsd, sigma=min(max(flight.adjusted.scale_sigma, 1e-6), 0.9), source="xmp", notes=tuple(notes)
+        gsd, sigma=min(max(flight.adjusted.scale_sigma(part), 1e-6), 0.9), source="xmp", notes=tuple(notes)
     )
     middle = [float(flight.sigma_m(i, np.array([flight.lens(i).centre_xy]))[0]) for i in part]
     placement = PhotoPlacement(
@@ -313,15 +313,15 @@ def _direction_deg(flight: PhotoFlight, i: int, route: Route | None) -> float | 
     if found is not None or route is None:
         return found
     pose, lens = flight.pose(i), flight.lens(i)
-    middle = flight.ground.to_lonlat(transform(pose.ground_from_frame(lens), np.array([lens.centre_xy])))
-    chainage, offset = route.locate(middle)
+    middle_xy = transform(pose.ground_from_frame(lens), np.array([lens.centre_xy]))
+    chainage, offset = route.locate(flight.ground.to_lonlat(middle_xy))
     if abs(float(offset[0])) > _ROUTE_REACH_M:
         return None
-    # Azimuths run clockwise from north, angles in the frame counter-clockwise from its right, turns clockwise.
-    return (90.0 - route.azimuth_deg(float(chainage[0])) + float(np.degrees(pose.turn))) % 180.0
+    # Azimuths run clockwise from north, angles counter-clockwise from the right.
+    return direction_through(pose.frame_from_ground(lens), 90.0 - route.azimuth_deg(float(chainage[0])), middle_xy)
 
 
-def _best_photos(flight: PhotoFlight, part: Sequence[int], merged: MergedGround) -> dict[int, int]:
+def _best_photos(flight: PhotoFlight, part: Sequence[int], folder: RunFolder, merged: MergedGround) -> dict[int, int]:
     """For each crack (by its number) the photo that shows its middle best, as the ground was taken from it."""
     cracks = merged.measurement.cracks
     if not cracks:
@@ -330,7 +330,9 @@ def _best_photos(flight: PhotoFlight, part: Sequence[int], merged: MergedGround)
     middles = np.array([c.points_rc[len(c.points_rc) // 2][::-1] + shift for c in cracks])
     best, value = np.full(len(cracks), part[0]), np.zeros(len(cracks), np.float32)
     for i in part:
-        own = _values(flight, i, middles)
+        seen = _values(flight, i, middles, read_seen(folder, flight.photos[i].look.name))
+        # A middle may lie a little beside all that was looked at: then any photo that shows it will do.
+        own = np.maximum(seen, 1e-6 * _values(flight, i, middles))
         best, value = np.where(own > value, i, best), np.maximum(own, value)
     return {crack.id: int(i) for crack, i in zip(cracks, best, strict=True)}
 

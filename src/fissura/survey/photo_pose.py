@@ -288,5 +288,7 @@ def find_aligned_prior(
         return prior
     focal_px = aligned.focal_px_of(metadata.size_hw)
     lens = prior.lens if focal_px is None else Lens(focal_px, metadata.size_hw)
+    if gsd_mm is not None:  # it stays as given
+        prior = replace(prior, height_m=prior.height_m * lens.focal_px / prior.lens.focal_px)
     own = SIGMA_ALIGNED_M if aligned.horizontal_sigma_m is None else aligned.horizontal_sigma_m
     return replace(prior, lens=lens, sigma_place_m=own, sigma_common_m=max(own, SIGMA_ALIGNED_COMMON_M))

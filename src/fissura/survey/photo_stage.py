@@ -404,7 +404,7 @@ def _poses_stamp(flight: PhotoFlight, part: Sequence[int]) -> list[list[float]]:
     """The plane, and each photo on it with the errors that results state."""
     ground = flight.ground
     plane = [round(ground.latitude_deg, 9), round(ground.longitude_deg, 9)]
-    sizes = [round(ground.gsd_mm, 6), round(flight.adjusted.scale_sigma, 6)]
+    sizes = [round(ground.gsd_mm, 6), round(flight.adjusted.scale_sigma(part), 6)]
     rows = [[*flight.pose(i).vector(), *flight.sigma_m(i, np.array([flight.lens(i).centre_xy]))] for i in part]
     return [plane, sizes, *(np.round(row, 6).tolist() for row in rows)]
 

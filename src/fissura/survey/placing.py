@@ -58,7 +58,7 @@ class FlightPlace:
 
 def place_ground(
     track: Sequence[TrackPoint], focal_px: float, *, origin_xy: tuple[float, float] = (0.0, 0.0),
-    gsd_mm: float | None = None, focal_sigma: float = 0.03,
+    gsd_mm: float | None = None, focal_sigma: float = 0.03, height_sigma_m: float = SIGMA_HEIGHT_M,
 ) -> FlightPlace:  # fmt: skip
     """Scale and place from the track of a flight.
 
@@ -72,10 +72,11 @@ def place_ground(
         origin_xy: Ground pixel that the canvas's pixel (row 0, column 0) lies at.
         gsd_mm: Ground size of a ground pixel, if the user gave it; then nothing else counts.
         focal_sigma: Relative error of the focal length.
+        height_sigma_m: Error of the heights, common to all of them.
     """
     metres = _project(track)
     notes: list[str] = []
-    from_height = _scale_from_height(track, focal_px, focal_sigma)
+    from_height = _scale_from_height(track, focal_px, focal_sigma, height_sigma_m)
     fit = None if metres is None else _fit_similarity(np.array([p.ground_xy for p in metres[1]]), metres[2])
     choices = [c for c in (from_height, None if fit is None else (fit.mm_per_px, fit.sigma)) if c is not None]
     if gsd_mm is not None:
@@ -125,13 +126,15 @@ def _project(track: Sequence[TrackPoint]) -> _Metres | None:
     return centre, known, np.column_stack([east, north])
 
 
-def _scale_from_height(track: Sequence[TrackPoint], focal_px: float, focal_sigma: float) -> tuple[float, float] | None:
+def _scale_from_height(
+    track: Sequence[TrackPoint], focal_px: float, focal_sigma: float, height_sigma_m: float
+) -> tuple[float, float] | None:
     """Millimetres per ground pixel, and its relative error."""
     values = [p.height_m / math.exp(p.log_height) for p in track if p.height_m is not None and p.height_m > 0]
     if not values:
         return None
     height = float(np.median(values))
-    return 1000.0 * height / focal_px, math.hypot(SIGMA_HEIGHT_M / height, focal_sigma)
+    return 1000.0 * height / focal_px, math.hypot(height_sigma_m / height, focal_sigma)
 
 
 def _fit_similarity(ground_xy: npt.NDArray[np.float64], metres: npt.NDArray[np.float64]) -> _Similarity | None:

@@ -22,6 +22,8 @@ PointsXY = npt.NDArray[np.float64]
 USUAL_FOCAL_35MM = 24.0
 """35-mm-equivalent focal length of drones' wide cameras; DJI's have 20 to 28."""
 
+COARSEST = 4.0
+"""Ground seen so many times smaller than a frame's nearest ground is left out."""
 _STEPS = np.array([0.5, 0.5, 1e-4, 1e-4, 1e-4, 1e-4])
 _HUBER_PX = 1.5
 _ITERATIONS = 6
@@ -48,6 +50,12 @@ class Lens:
     def centre_xy(self) -> tuple[float, float]:
         """Principal point."""
         return (self.size_hw[1] - 1) / 2, (self.size_hw[0] - 1) / 2
+
+    @property
+    def corners_xy(self) -> PointsXY:
+        """Middles of the pixels in the corners, clockwise from the upper left, shape (4, 2)."""
+        h, w = self.size_hw
+        return np.array([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]], np.float64)
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,24 @@ def ground_pixel_size(matrix: Matrix, points_xy: PointsXY) -> npt.NDArray[np.flo
     moved = np.column_stack([points_xy, np.ones(len(points_xy))]) @ matrix.T
     # Area scale of a homography: det(H) / w^3.
     return np.asarray(np.sqrt(np.abs(np.linalg.det(matrix) / moved[:, 2] ** 3)), np.float64)
+
+
+def depth(matrix: Matrix, points_xy: PointsXY) -> npt.NDArray[np.float64]:
+    """Third coordinate of points through a homography, shape (N,): positive before a camera, 0 on the horizon."""
+    return np.asarray(points_xy @ matrix[2, :2] + matrix[2, 2], np.float64)
+
+
+def least_depth(matrix: Matrix, lens: Lens, *, coarsest: float = COARSEST) -> float:
+    """`depth` from which a frame shows ground at a useful size; a view close to the horizon goes on below it.
+
+    Args:
+        matrix: Frame pixel to ground pixel.
+        lens: Of the frame.
+        coarsest: Largest useful size of a pixel, in times that of the frame's nearest ground.
+    """
+    corners = lens.corners_xy
+    # See `ground_pixel_size`: a pixel's side goes with depth to the power of -3/2.
+    return float(max(depth(matrix, corners).max() * coarsest ** (-2 / 3), 0.02))
 
 
 def fit_pose(

@@ -17,6 +17,7 @@ import numpy as np
 
 from fissura.geo.homography import transform
 from fissura.survey.keyframes import (
+    LEAST_INLIERS,
     GreyImage,
     Keyframe,
     Matches,
@@ -37,12 +38,21 @@ _NEW_SCALE, _NEW_TURN = math.log(1.2), math.radians(15)
 """... or its size or direction by this."""
 LOST_SECONDS = 1.5
 """So long a lost flight looks for its old ground before it starts a new chart."""
+LARGEST_TILT_DEG = 60.0
+"""Frames that look nearer to the horizon are counted as lost: little of their ground is seen at a useful size."""
+_CHART_APART_PX = 1e7
+"""From one chart to the next: so far no flight gets without a cut, and a double still holds a millionth of a pixel."""
 _MOST_KEYFRAMES = 240
 _LARGEST_RESIDUAL_PX = 6.0
 _STEADY_PX = 3.0
 """A flight is steady while frames are so near to where its speed puts them (reduced pixels; `follow` finds 30), ..."""
 _STEADY_STEP = 0.05
 """... and moves by no more than this share of the frame's shorter side from one registered frame to the next."""
+
+
+def looks_flat(tilt: tuple[float, float]) -> bool:
+    """Whether a camera (`FramePose.tilt_x`, ``tilt_y``) looks too far along the ground."""
+    return math.hypot(*tilt) > math.radians(LARGEST_TILT_DEG) + 1e-6
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,8 @@ class Registration:
         if tilt is not None:
             self.tilt = tilt
         before, self.steady = self._last, False
+        if looks_flat(self.tilt):
+            return self._lose(index, time_s, grey)
         if self._anchor is None:
             return self._begin(index, time_s, grey)
         expected = self._expected(time_s)
@@ -130,22 +142,23 @@ class Registration:
         return self._last
 
     def _begin(self, index: int, time_s: float, grey: GreyImage) -> Registered:
-        pose = FramePose(tilt_x=self.tilt[0], tilt_y=self.tilt[1])
-        if self.keyframes:
-            # A chart of its own, beside all ground that is known.
-            right = max(float(self._footprint(k.pose)[:, 0].max()) for k in self.keyframes)
-            width = float(np.ptp(self._footprint(pose)[:, 0]))
-            pose = replace(pose, x=right + 2.0 * width)
-        self._add_keyframe(Keyframe(index, grey, pose, self.chart))
-        self._speed = np.zeros(6)
-        self._last = Registered(index, time_s, pose, self.chart, 1.0, True)
+        """A chart of its own, far from all ground that is known, if the frame holds enough to be followed."""
+        chart = max((k.chart for k in self.keyframes), default=-1) + 1
+        pose = FramePose(x=_CHART_APART_PX * chart, tilt_x=self.tilt[0], tilt_y=self.tilt[1])
+        keyframe = Keyframe(index, grey, pose, chart)
+        if len(keyframe.corners_xy) < LEAST_INLIERS:
+            return Registered(index, time_s, None, self.chart)
+        self._add_keyframe(keyframe)
+        self.chart, self._lost_since, self._speed = chart, None, np.zeros(6)
+        self._last = Registered(index, time_s, pose, chart, 1.0, True)
         return self._last
 
     def _expected(self, time_s: float) -> FramePose | None:
         """Where the flight should be by now."""
         if self._last is None or self._last.pose is None:
             return None
-        return self._last.pose.moved(self._speed * (time_s - self._last.time_s))
+        # A speed says nothing of where a flight is long after it was lost.
+        return self._last.pose.moved(self._speed * min(time_s - self._last.time_s, 2 * LOST_SECONDS))
 
     def _is_steady(self, before: Registered, expected: FramePose, pose: FramePose) -> bool:
         assert before.pose is not None
@@ -215,18 +228,20 @@ class Registration:
         import cv2
 
         ground = transform(anchor.pose.ground_from_frame(self.lens), self._full(matches.anchor_xy))
-        matrix, _ = cv2.estimateAffinePartial2D(self._full(matches.frame_xy), ground, ransacReprojThreshold=20.0)
+        middle = ground.mean(axis=0)  # OpenCV counts in single precision
+        matrix, _ = cv2.estimateAffinePartial2D(
+            self._full(matches.frame_xy), ground - middle, ransacReprojThreshold=20.0
+        )
         if matrix is None:
             return None
+        matrix[:, 2] += middle
         start = pose_from_similarity(matrix, replace(anchor.pose, tilt_x=self.tilt[0], tilt_y=self.tilt[1]), self.lens)
         return self._solve([(anchor, matches)], start)[0]
 
     def _lose(self, index: int, time_s: float, grey: GreyImage) -> Registered:
         if self._lost_since is None:
             self._lost_since = time_s
-        elif time_s - self._lost_since > LOST_SECONDS:
-            self._lost_since = None
-            self.chart = max(k.chart for k in self.keyframes) + 1
+        elif time_s - self._lost_since > LOST_SECONDS and not looks_flat(self.tilt):
             return self._begin(index, time_s, grey)
         return Registered(index, time_s, None, self.chart)
 
@@ -288,7 +303,3 @@ class Registration:
     def _full(self, points_xy: PointsXY) -> PointsXY:
         """Reduced to full pixels: centres of blocks."""
         return points_xy * self.factor + (self.factor - 1) / 2
-
-    def _footprint(self, pose: FramePose) -> PointsXY:
-        h, w = self.lens.size_hw
-        return transform(pose.ground_from_frame(self.lens), np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64))

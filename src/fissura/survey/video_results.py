@@ -147,9 +147,9 @@ def collect_outcome(
             folder.out, title, canvas, backdrop, ground, caption=origin.name, to_lonlat=to_lonlat
         )
         _add_pictures(record, ground, canvas, backdrop, folder.out, title, rules)
-        if len(grounds) == 1 and to_lonlat is not None and ground.measurement.scale is not None:
+        if to_lonlat is not None and ground.measurement.scale is not None:
             mm = float(ground.measurement.scale.matrix[0, 0])
-            record.ground += outline_to_ground("inspected", canvas.seen_outline(), to_lonlat, mm)
+            record.ground += outline_to_ground("inspected", canvas.seen_outline(ground.bounds_rc), to_lonlat, mm)
         records.append(record)
         frames += [_frame(f, ground, origin, lens, error) for f in looked]
     outcome = VideoOutcome(

@@ -21,6 +21,7 @@ from typing import Any
 
 from fissura.cli.console import ProgressLine, say, warn
 from fissura.errors import FissuraError, OutputError, SettingsError
+from fissura.geo.gsd import SIGMA_BAROMETER_M, SIGMA_GROUND_GIVEN_M
 from fissura.geo.telemetry import Telemetry, find_sidecar, read_telemetry
 from fissura.geo.view import up_azimuth_deg
 from fissura.imaging.video import VideoFrame, VideoReader, open_video
@@ -34,8 +35,9 @@ from fissura.survey.look_memory import LookMemory
 from fissura.survey.look_scales import faint_odds, plan_look_scales
 from fissura.survey.looking import GroundLooker
 from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, measure_ground
-from fissura.survey.placing import TrackPoint, place_ground
+from fissura.survey.placing import SIGMA_HEIGHT_M, TrackPoint, place_ground
 from fissura.survey.pose import USUAL_FOCAL_35MM, Lens
+from fissura.survey.registration import LARGEST_TILT_DEG, looks_flat
 from fissura.survey.request import SurveyRequest, shown_source
 from fissura.survey.run_folder import RunFolder, stamp_file
 from fissura.survey.video_results import Origin, VideoOutcome, collect_outcome, describe_look, describe_result
@@ -179,7 +181,7 @@ def _ground_size(run: VideoRun) -> float | None:
     if request.gsd_mm is not None:
         return request.gsd_mm
     if height is None and run.telemetry is not None:
-        height = run.telemetry.at(0.0).relative_altitude_m
+        height = _above_road(run, run.telemetry.at(0.0).relative_altitude_m)
     return 1000.0 * height / run.lens.focal_px if height is not None and height > 0 else None
 
 
@@ -217,7 +219,7 @@ def _report(run: VideoRun, result: FlightResult) -> VideoOutcome:
             run.notes.append(str(result.error))
     start = time.perf_counter()
     if not result.looked:
-        error = f"no frame could be looked at ({result.frames} frames were read)"
+        error = f"no frame could be looked at ({result.frames} frames were read){_looked_flat(run, result)}"
         warn(f"failed: {run.video.info.source}: {error}")
         return VideoOutcome.failed(run.video.info.source, run.name, error)
     if run.video.ended_early:
@@ -240,6 +242,20 @@ def _report(run: VideoRun, result: FlightResult) -> VideoOutcome:
     return outcome
 
 
+def _looked_flat(run: VideoRun, result: FlightResult) -> str:
+    """The reason, where it is that the camera never looked down far enough."""
+    tilt = _tilt(run)
+    tilts = [] if tilt is None else [tilt(seen.time_s) for seen in result.registered]
+    if not tilts or not all(t is not None and looks_flat(t) for t in tilts):
+        return ""
+    by = "the gimbal's pitch" if run.request.pitch_deg is None else f"--pitch-deg {run.request.pitch_deg:g}"
+    steepest = min(math.degrees(math.hypot(*t)) for t in tilts) - 90.0
+    return (
+        f": all look too far along the ground ({steepest:.0f} degrees or flatter by {by}); "
+        f"{LARGEST_TILT_DEG - 90:.0f} to -90 (down) are used"
+    )
+
+
 def _in_words(error: Exception) -> str:
     if isinstance(error, FissuraError):
         return str(error)
@@ -255,7 +271,7 @@ def _measure(run: VideoRun, result: FlightResult) -> list[MergedGround]:
         top, left, bottom, right = bounds
         place = place_ground(
             _track(run, result, chart), run.lens.focal_px, origin_xy=(left, top), gsd_mm=run.request.gsd_mm,
-            focal_sigma=0.03 if _known_focal(run) else 0.1,
+            focal_sigma=0.03 if _known_focal(run) else 0.1, height_sigma_m=_height_sigma_m(run),
         )  # fmt: skip
         grounds.append(measure_ground(
             run.canvas, frames, chart, place, origin_rc=(top, left), size_hw=(bottom - top, right - left),
@@ -280,12 +296,25 @@ def _track(run: VideoRun, result: FlightResult, chart: int) -> list[TrackPoint]:
         azimuth = None
         if known.yaw_deg is not None:
             pitch = -90.0 if known.pitch_deg is None else known.pitch_deg
-            azimuth = up_azimuth_deg(pitch, 0.0, known.yaw_deg) - math.degrees(seen.pose.turn)
+            azimuth = up_azimuth_deg(pitch, known.roll_deg or 0.0, known.yaw_deg) - math.degrees(seen.pose.turn)
         points.append(TrackPoint(
             at, seen.pose.log_height, known.latitude_deg, known.longitude_deg,
-            known.relative_altitude_m if height is None else height, azimuth,
+            _above_road(run, known.relative_altitude_m) if height is None else height, azimuth,
         ))  # fmt: skip
     return points
+
+
+def _above_road(run: VideoRun, altitude_m: float | None) -> float | None:
+    """Height above the road from the one above the take-off point."""
+    return None if altitude_m is None else altitude_m - (run.request.ground_height_m or 0.0)
+
+
+def _height_sigma_m(run: VideoRun) -> float:
+    if run.request.height_m is not None:
+        return SIGMA_GROUND_GIVEN_M
+    if run.request.ground_height_m is not None:
+        return math.hypot(SIGMA_BAROMETER_M, SIGMA_GROUND_GIVEN_M)
+    return SIGMA_HEIGHT_M
 
 
 def _annotate(run: VideoRun, result: FlightResult, grounds: Sequence[MergedGround]) -> None:
