@@ -3,11 +3,10 @@
     python benchmarks/road_network_train.py --cache FOLDER --scenes 180 [--minutes 30] [--start WEIGHTS.pt]
 
 The file that is shipped was trained at 270 by 480 cells and without directions first, on 530 pictures (of the worlds 0
-to 51, 100 to 228, 5000 to 5012) for 5,600 steps of 8 looks. From there it went on four times (``--start``; ``--rate
-2.5e-3``, then ``2e-3``; about 4,000 steps three times, 25, 25 and 20 minutes of one core, then 5,650) as this script
-does it now, on 987 pictures: of the worlds 0 to 51, 100 to 299, 5000 to 5012, and those with junctions (seeds that end
-in 2 or 7) from 300 to 619. Smooth roads and frames as soft as reduced ones are (`show`, `changed`) came with the second
-of these. Of the last, ``--keep 0.3`` of the weights before it were kept: by itself it saw a smooth road less well.
+to 51, 100 to 228, 5000 to 5012) for 5,600 steps of 8 looks. From there it went on three times (``--start``; ``--rate
+2.5e-3``, ``2e-3``, ``2e-3``; 25, 25 and 20 minutes of one core, about 4,000 steps each) as this script does it now, on
+987 pictures: of the worlds 0 to 51, 100 to 299, 5000 to 5012, and those with junctions (seeds that end in 2 or 7) from
+300 to 619. Smooth roads and frames as soft as reduced ones are (`show`, `changed`) came with the second of these.
 `road_train.py` was run before, without this network.
 
 Only worlds of the family ``tuning`` and seeds below 9000 are used; ``road_report.py`` measures on others. Each world is
@@ -308,16 +307,6 @@ class Looks(torch.utils.data.IterableDataset):
             yield show(scene, ways, rng)
 
 
-def mixed(net: RoadNet, before: Path, keep: float) -> RoadNet:
-    """The network with a share of the weights that it started from."""
-    old = torch.load(before)
-    with torch.no_grad():
-        for name, value in net.state_dict().items():
-            if value.is_floating_point() and name in old:
-                value.lerp_(old[name], keep)
-    return net
-
-
 def padded(planes: torch.Tensor) -> torch.Tensor:
     """Planes with their lower and right sides mirrored to multiples of 16, as the finder does."""
     h, w = planes.shape[-2:]
@@ -388,15 +377,10 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--start", type=Path, help="weights (.pt) to go on from")
     parser.add_argument("--rate", type=float, default=RATE)
-    parser.add_argument("--keep", type=float, default=0.0, help="share of the weights of --start in those written")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     options = parser.parse_args()
     render_scenes(options.scenes, options.cache)
-    if options.keep and not options.start:
-        parser.error("--keep is a share of the weights of --start; give both")
     net = train(options.cache, options.minutes, options.out, options.start, options.rate)
-    if options.keep:
-        net = mixed(net, options.start, options.keep)
     torch.save(net.state_dict(), options.out.with_suffix(".pt"))
     export(net, options.out)
     return 0
