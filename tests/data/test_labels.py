@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
 
 import cv2
 import numpy as np
@@ -381,6 +382,10 @@ def test_size_as_displayed(tmp_path):
     exif[274] = 6
     Image.new("RGB", (5, 4)).save(tmp_path / "a.jpg", exif=exif)
     assert displayed_size_hw(tmp_path / "a.jpg") == (5, 4)
+    # A tag that is a text, as some programs write it, says nothing.
+    tag = struct.pack("<HHI4s", 274, 2, 4, b"top\0")
+    Image.new("RGB", (5, 4)).save(tmp_path / "b.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0" + tag + bytes(4))
+    assert displayed_size_hw(tmp_path / "b.jpg") == (4, 5)
 
 
 def test_stems_stay_in_the_folder_and_apart():

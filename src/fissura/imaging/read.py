@@ -287,7 +287,7 @@ def _load(
         return _load_deep_tiff(image, path, page, tiff_directory, stretched=stretched)
     with _pixel_limit:
         image.load()
-    orientation = _as_orientation(image.getexif().get(_TAG_ORIENTATION))
+    orientation = as_orientation(image.getexif().get(_TAG_ORIENTATION))
     values = _read_deep(image, path)
     if values is not None:
         rgb, valid, extra = _from_deep(values, hidden=_find_hidden(image, values), stretched=stretched)
@@ -298,9 +298,9 @@ def _load(
     return LoadedImage(rgb, _only_if_partly(valid, orientation), page, notes + extra)
 
 
-def _as_orientation(tag: Any) -> int:
-    """EXIF's orientation; a tag of a wrong type, as some programs write it, says nothing."""
-    return tag if isinstance(tag, int) else 1
+def as_orientation(tag: Any) -> int:
+    """EXIF's orientation, 1 to 8; a tag of a wrong type or value, as some programs write it, says nothing."""
+    return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
 
 
 def _from_pillow(image: Image.Image) -> tuple[RgbImage, BoolMask | None]:
@@ -427,7 +427,7 @@ def _load_deep_tiff(image: Image.Image, path: Path, page: int, directory: int, *
         with rasterio.open(f"GTIFF_DIR:{directory}:{path}") as dataset:
             values = np.moveaxis(dataset.read(), 0, 2)
     tags = _tags(image)
-    orientation, photometric = _as_orientation(tags.get(_TAG_ORIENTATION)), tags.get(_TAG_PHOTOMETRIC)
+    orientation, photometric = as_orientation(tags.get(_TAG_ORIENTATION)), tags.get(_TAG_PHOTOMETRIC)
     if photometric == _CMYK:
         values = _cmyk_to_rgb(values, path)
     rgb, valid, notes = _from_deep(values, stretched=stretched)

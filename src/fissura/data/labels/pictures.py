@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from fissura.data.pairs import IMAGE_SUFFIXES
 from fissura.errors import DataError
+from fissura.imaging.read import as_orientation
 
 _TAG_ORIENTATION = 274
 
@@ -63,7 +64,7 @@ def displayed_size_hw(source: Path | bytes) -> tuple[int, int]:
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
             width, height = image.size
-            turned = int(image.getexif().get(_TAG_ORIENTATION, 1)) in (5, 6, 7, 8)
+            turned = as_orientation(image.getexif().get(_TAG_ORIENTATION)) >= 5
     except Exception as error:  # Pillow raises many kinds for damaged headers
         name = "the picture in the file" if isinstance(source, bytes) else source.name
         raise DataError(f"{name} is no picture that can be read ({error})") from error

@@ -14,6 +14,7 @@ from fissura.data.pairs import decode_mask
 from fissura.data.prepare.recipes import Item
 from fissura.data.prepare.sources import Member
 from fissura.errors import DataError
+from fissura.imaging.read import as_orientation
 from fissura.imaging.write import write_bytes, write_jpeg, write_mask, write_png
 from fissura.types import BoolMask, RgbImage
 
@@ -137,7 +138,7 @@ def _decode(data: bytes, name: str) -> tuple[RgbImage, RgbImage, str]:
             if image.width * image.height > _MOST_PIXELS:
                 raise DataError(f"{name} has {image.width}x{image.height} pixels, as no picture of these sets has")
             stored = np.asarray(image.convert("RGB"), np.uint8)
-            if int(image.getexif().get(_TAG_ORIENTATION, 1)) not in range(2, 9):
+            if as_orientation(image.getexif().get(_TAG_ORIENTATION)) == 1:
                 return stored, stored, suffix
             return stored, np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8), suffix
     except DataError:
