@@ -74,7 +74,7 @@ def test_overwriting_forgets_what_was_found(tmp_path):
     assert not (tmp_path / "run" / "work").exists() and again.read_log() == []
 
 
-@pytest.mark.parametrize("name", ["masks", "masks/night", "labels/corrected", "manifest.jsonl"])
+@pytest.mark.parametrize("name", ["", "masks", "masks/night", "labels/corrected", "manifest.jsonl"])
 def test_what_the_user_gives_is_never_overwritten(tmp_path, name, monkeypatch):
     run = folder(tmp_path)
     monkeypatch.chdir(tmp_path)

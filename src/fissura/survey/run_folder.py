@@ -60,7 +60,8 @@ class RunFolder:
             if path is None:
                 continue
             place = path.resolve()
-            inside = next((d for d in deleted if d == place or d in place.parents), None)
+            # The run's folder as a whole stands for the masks in it.
+            inside = next((d for d in deleted if d == place or d in place.parents or d.parent == place), None)
             if inside is not None:
                 raise SettingsError(
                     f"{option} {path} lies in {inside}, which --overwrite deletes; copy it to another folder and give "
