@@ -17,6 +17,7 @@ from fissura.synth.aerial import AerialCamera, WorldOptions, make_world, render_
 from fissura.synth.aerial.flight import plan_flight
 from fissura.synth.aerial.video import Encoding, FlightTruth, write_flight
 from support.mounted import mounted
+from support.remux import FRAGMENTED, remux
 from support.stream_server import address, send, serving
 
 HW = (360, 640)
@@ -106,7 +107,7 @@ def test_the_same_command_again_does_nothing_and_other_settings_are_refused(surv
 
 def test_part_of_a_flight_without_telemetry_is_in_pixels(film, tmp_path, tiny_onnx):
     bare = tmp_path / "bare.mp4"
-    _without_subtitles(film, bare)
+    remux(film, bare)
     result = fissura("survey", bare, "--out", tmp_path / "run", "--model", tiny_onnx, "--seconds", "1", "--whole-frame")
     assert result.exit_code == 0, result.output
     assert "--height-m" in result.output and "--focal-35mm" in result.output
@@ -195,7 +196,7 @@ def test_a_film_that_breaks_off_is_surveyed_up_to_there(film, tmp_path, tiny_onn
 
 def test_a_stream_that_dies_and_comes_back_is_one_survey(film, tmp_path, tiny_onnx):
     path = tmp_path / "film.ts"
-    _remux(film, path, {}, "mpegts")
+    remux(film, path, container="mpegts")
     data = path.read_bytes()
 
     def script(handler, number):
@@ -246,23 +247,7 @@ def test_options_out_of_range_are_refused_before_anything_is_written(film, tmp_p
     assert fissura("segment", "rtsp://camera/live", "--out", tmp_path / "s").exit_code == 2
 
 
-def _without_subtitles(source, target):
-    _remux(source, target, {})
-
-
 def _fragmented(source, folder):
     target = folder / "fragmented.mp4"
-    _remux(source, target, {"movflags": "frag_keyframe+empty_moov"})
+    remux(source, target, FRAGMENTED)
     return target
-
-
-def _remux(source, target, options, container="mp4"):
-    import av
-
-    with av.open(str(source)) as original, av.open(str(target), "w", format=container, options=options) as copy:
-        stream = original.streams.video[0]
-        out = copy.add_stream_from_template(stream)
-        for packet in original.demux(stream):
-            if packet.dts is not None:
-                packet.stream = out
-                copy.mux(packet)

@@ -13,6 +13,7 @@ from fissura.survey.run import find_inputs
 from fissura.survey.run_folder import RunFolder
 from fissura.synth.aerial import AerialCamera, WorldOptions, make_world
 from fissura.synth.aerial.video import write_flight
+from support.remux import FRAGMENTED, remux
 
 
 @pytest.fixture(scope="module")
@@ -123,25 +124,10 @@ def test_streams_have_names_of_their_own(film, tmp_path):
 
 def test_a_video_that_breaks_off_is_not_complete(film, tmp_path, segmenter):
     broken = tmp_path / "broken.mp4"
-    _write_fragmented(film, broken)
+    remux(film, broken, FRAGMENTED)
     data = broken.read_bytes()
     broken.write_bytes(data[: int(len(data) * 0.6)])
     outcome = survey(broken, tmp_path / "run", segmenter)
     assert outcome.frames[0].status == "done" and not outcome.complete and not outcome.figures["complete"]
     # Where the user ends the flight before, nothing is missing.
     assert survey(broken, tmp_path / "start", segmenter, seconds=0.3).complete
-
-
-def _write_fragmented(source, target):
-    import av
-
-    with (
-        av.open(str(source)) as original,
-        av.open(str(target), "w", options={"movflags": "frag_keyframe+empty_moov"}) as copy,
-    ):
-        stream = original.streams.video[0]
-        out = copy.add_stream_from_template(stream)
-        for packet in original.demux(stream):
-            if packet.dts is not None:
-                packet.stream = out
-                copy.mux(packet)
