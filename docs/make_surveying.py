@@ -68,20 +68,27 @@ def scenes_text(result: dict[str, Any]) -> str:
     lines = [
         "Generated scenes (1920×1080; `tuning`: materials that were tuned on, other seeds; `fresh`: others):",
         "",
-        "| scenes | n | IoU median | IoU 5 % | direction median ° | 95 % ° | 95 % off crossings ° | roadless known |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| scenes | n | IoU median | IoU 5 % | direction median ° | 95 % ° | 95 % off aprons ° | 95 % off crossings ° "
+        "| roadless known |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, r in result["summary"].items():
         cells = [
             f"{r[key]:.{digits}f}" if key in r else ""
             for key, digits in (
                 ("iou_median", 3), ("iou_p5", 3), ("direction_median_deg", 2), ("direction_p95_deg", 1),
-                ("away_p95_deg", 1),
+                ("off_aprons_p95_deg", 1), ("away_p95_deg", 1),
             )
         ]  # fmt: skip
         empty = f"{100 * r['roadless_recognised']:.0f} % of {r['roadless']}" if "roadless" in r else ""
         lines.append(f"| {name} | {r['scenes']} | {' | '.join(cells)} | {empty} |")
-    return "\n".join([*lines, "", f"Measured {origin(result)}; `benchmarks/road_report.py scenes`."])
+    aprons = result["summary"]["all"]
+    share = 100 * aprons["slices_on_aprons"] / aprons["slices"]
+    note = (
+        f"{share:.1f} % of the slices lie on the apron between two roads, in the width of neither: they have no "
+        "direction, and count as 90° off in all but the columns off aprons and off crossings."
+    )
+    return "\n".join([*lines, "", note, "", f"Measured {origin(result)}; `benchmarks/road_report.py scenes`."])
 
 
 def real_text(result: dict[str, Any]) -> str:

@@ -23,9 +23,11 @@ def test_frames_of_any_shape_get_a_logit_for_every_second_cell(hw: tuple[int, in
     planes = network_planes(chroma(picture(hw)))
     half = (-(-hw[0] // 2), -(-hw[1] // 2))
     assert planes.shape == (PLANES, *half) and planes.dtype == np.float32
-    logit, way = see_road(planes)
+    logit, way, meeting = see_road(planes)
     assert logit.shape == half and np.isfinite(logit).all()
-    assert way.shape == (-(-half[0] // 2), -(-half[1] // 2), 2) and np.isfinite(way).all()
+    quarter = (-(-half[0] // 4), -(-half[1] // 4))
+    assert way.shape == (*quarter, 2) and np.isfinite(way).all()
+    assert meeting.shape == quarter and ((meeting >= 0) & (meeting <= 1)).all()
 
 
 def test_light_moves_one_plane_and_leaves_the_others() -> None:
@@ -50,23 +52,26 @@ def test_a_plain_strip_is_road_and_its_sides_are_not() -> None:
     rgb = np.full((288, 480, 3), (90, 130, 70), np.uint8)
     rgb += picture(rgb.shape[:2]) // 16
     rgb[:, 150:240] = 128 + picture((288, 90)) // 24
-    logit, way = see_road(network_planes(chroma(rgb)))
+    logit, way, meeting = see_road(network_planes(chroma(rgb)))
     found = logit > 0
     assert found[:, 80:115].mean() > 0.9 and found[:, 140:].mean() < 0.1
     # Upright: twice 90 degrees.
-    assert (way[:, 42:55, 0] < -0.7).mean() > 0.9
+    assert (way[:, 21:27, 0] < -0.7).mean() > 0.9
+    assert meeting[:, 21:27].max() < 0.75  # what `orientation_field` needs to believe it
 
 
 def test_a_mirrored_picture_gets_nearly_the_mirrored_answer() -> None:
     world = make_world(1, WorldOptions(trees=0.1, houses=0.0, crack_density=0.0))
     camera = AerialCamera(60.0, 60.0, 30.0, yaw_deg=20.0, focal_px=350.0, image_hw=(270, 480))
     rgb = render_view(world, camera, 1).rgb
-    (a, way), (b, mirrored) = (see_road(network_planes(chroma(np.ascontiguousarray(x)))) for x in (rgb, rgb[:, ::-1]))
+    (a, way, _), (b, mirrored, _) = (
+        see_road(network_planes(chroma(np.ascontiguousarray(x)))) for x in (rgb, rgb[:, ::-1])
+    )
     a, b = a > 0, b[:, ::-1] > 0
     assert 0.1 < a.mean() < 0.9
     assert (a == b).mean() > 0.98
     # Mirrored, a direction's sine changes its sign. The road lies in the middle of both.
-    road = a[::2, ::2][: way.shape[0], : way.shape[1]]
+    road = a[::4, ::4][: way.shape[0], : way.shape[1]]
     difference = way[road] - (mirrored[:, ::-1] * (1, -1))[: road.shape[0], : road.shape[1]][road]
     assert np.median(np.hypot(*difference.T)) < 0.2
 

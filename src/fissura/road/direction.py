@@ -4,6 +4,10 @@ The gradient of a smoothed mask stands across the road at both of its edges. Its
 double-angle vector (edges that face each other agree instead of cancelling) over a window about as large as the road
 is wide, so that the field follows curves and a tree's ragged shade at one edge weighs little.
 
+A mean is not yet what most of the edges say: a tree that covers an edge, a lay-by or gravel taken for road bend it.
+Therefore the edges, and the lines and seams on the road, are averaged again, each the more the better it agrees with
+the direction that was found.
+
 Where roads meet, edges of several directions mix, and their mean is the direction of none. There every direction is
 asked for by itself: edges and painted lines that run in it count along their own continuation. The direction with the
 most support wins, and where several have some, the network that sees the whole frame has a say.
@@ -26,39 +30,58 @@ _EDGE_SIGMA = 1.5
 _RIM = 3
 _SURE = 0.92
 """Edges that agree this well belong to one road."""
+_MEET, _MEET_SURE = 0.25, 0.75
+"""Where a network takes it to be so probable, roads meet, if somewhere it is surer."""
 _MIXED, _FEW = 0.85, 0.15
-"""Where edges of more than this share of the road agree less than that, roads meet."""
-_DIRECTIONS = 24
+"""Without a network: where edges of more than this share of the road agree less than that, roads meet."""
+_DIRECTIONS = 36
 _SCORE_CELLS = 60
 """Cells along the longer side on which they are."""
+_FAINT = 0.03
+"""Edges and lines weaker than this say nothing."""
 _ALONG, _ASIDE = 2.5, 1.0
 """How far an edge counts along and beside its continuation, in widths of the road."""
-_TRUST = 2.0
+_TRUST = 1.0
 """How much what the network says weighs against edges and lines, in the logarithm."""
 _TRACE = 1e-6
 """Weight of what it says by itself: it fills what edges and lines leave open."""
 _PAINT = 3.0
-"""Weight of lines on the road against its outline."""
+"""Weight of lines on the road against its outline, where roads meet."""
+_LINES = 8.0
+"""The same elsewhere, among those that run along the road."""
+_AGREEING = (24.0, 16.0, 8.0)
+"""Edges and lines that are so many degrees off count a quarter, each time they are averaged again."""
+_NEARBY = 0.4
+"""How far they are averaged then, in widths of the road."""
+_KEPT = 1e-4
+"""Weight of what was known before, where there is neither edge nor line."""
 
 
 def orientation_field(
-    mask: BoolMask, light: Plane | None = None, way: Plane | None = None, *, crossings: bool = True
+    mask: BoolMask,
+    light: Plane | None = None,
+    way: Plane | None = None,
+    meeting: Plane | None = None,
+    *,
+    crossings: bool = True,
 ) -> Plane:
     """Double-angle orientation of the road around every cell of a coarse grid.
 
     Args:
         mask: Road, shape (h, w).
-        light: Mean log lightness, shape (h, w): lines on the road then speak, too, where roads meet.
+        light: Mean log lightness, shape (h, w): lines and seams on the road then speak, too.
         way: What a network says of where roads run, shape (h', w', 2), cosine and sine of twice the direction, at most
             about 1 long: where roads meet it tells which direction counts.
-        crossings: Sort out directions where roads meet; False is quicker.
+        meeting: How probable a network takes it to be that roads of several directions meet, shape (h', w'), 0 to 1.
+            Without it roads meet where edges disagree.
+        crossings: Sort out directions where roads meet, and go by what most edges and lines say; False is quicker.
     Returns:
         Shape (ceil(h / 3), ceil(w / 3), 2): cos and sin of twice the direction times the strength of the evidence
         (0 where no edge is near). The direction is counter-clockwise from the right, as seen.
     """
     size = (-(-mask.shape[1] // _CELL), -(-mask.shape[0] // _CELL))
     cosine, sine, strength = _outline_tensor(mask)
-    coarse = cv2.resize(cv2.merge([cosine, sine, strength]), size, interpolation=cv2.INTER_AREA)
+    coarse = _reduced((cosine, sine, strength), size)
     width = road_width(mask)
     sigma = max(0.6 * width / _CELL, 1.0)
     near = cv2.GaussianBlur(coarse, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
@@ -68,15 +91,73 @@ def orientation_field(
     road = cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
     if not crossings:
         return field
-    agreement = np.hypot(near[..., 0], near[..., 1]) / np.maximum(near[..., 2], np.float32(1e-9))
-    if (road & (agreement < _MIXED)).sum() > _FEW * road.sum():
+    outline = cosine, sine, strength
+    lines = None if light is None else _line_tensor(mask, light)
+    if meeting is not None:
+        unsure = road & (cv2.resize(meeting, size, interpolation=cv2.INTER_LINEAR) > _MEET)
+        unsure &= bool(meeting.max() > _MEET_SURE)
+    else:
+        agreement = np.hypot(near[..., 0], near[..., 1]) / np.maximum(near[..., 2], np.float32(1e-9))
         unsure = road & (agreement < _SURE)
-        scored = _best_supported((cosine, sine, strength), mask, width, light, way)
-        field[unsure] = cv2.resize(scored, size, interpolation=cv2.INTER_NEAREST)[unsure]
+        if (road & (agreement < _MIXED)).sum() <= _FEW * road.sum():
+            unsure[:] = False
+    told = [coarse] if lines is None else [coarse, _LINES * _reduced(lines, size)]
+    settled = _settled(field, told, max(_NEARBY * width / _CELL, 1.0))
+    if unsure.any():
+        scored = _best_supported(outline, mask, width, lines, way)
+        settled[unsure] = cv2.resize(scored, size, interpolation=cv2.INTER_NEAREST)[unsure]
     if way is not None:
         # Far from any edge and line there is nothing else to go by.
-        field += np.float32(_TRACE) * cv2.resize(way, size, interpolation=cv2.INTER_LINEAR)
-    return field
+        settled += np.float32(_TRACE) * cv2.resize(way, size, interpolation=cv2.INTER_LINEAR)
+    return settled
+
+
+def _settled(field: Plane, told: list[Plane], sigma: float) -> Plane:
+    """A field averaged again, what agrees with it counting most; as long everywhere as before.
+
+    Args:
+        field: Shape (h, w, 2).
+        told: Double-angle vectors of edges and lines and their strengths, shape (h, w, 3) each.
+        sigma: Of the window, in cells.
+    """
+    length, x, y = _polar(field[..., 0], field[..., 1])
+    sources = []
+    for one in told:
+        c, s, strength = cv2.split(one)
+        # Their direction, 1 long; what there is of it.
+        scale = np.float32(1.0) / np.maximum(strength, np.float32(1e-9))
+        sources.append((c * scale, s * scale, c, s))
+    # A wide window changes slowly: it is averaged on fewer cells.
+    step = max(int(sigma / 2), 1)
+    size = field.shape[1::-1]
+    few = -(-size[0] // step), -(-size[1] // step)
+    for degrees in _AGREEING:
+        scale = np.float32(1.0 / (1.0 - np.cos(np.radians(2 * degrees))))
+        totals = [np.zeros_like(x), np.zeros_like(x)]
+        for along, beside, c, s in sources:
+            off = np.float32(1.0) + scale * (np.float32(1.0) - along * x - beside * y)
+            off *= off
+            totals[0] += c / off
+            totals[1] += s / off
+        near = []
+        for total, before in zip(totals, (x, y), strict=True):
+            total = cv2.resize(total, few, interpolation=cv2.INTER_AREA)
+            total = cv2.GaussianBlur(total, (0, 0), sigma / step, borderType=cv2.BORDER_CONSTANT)
+            total = cv2.resize(total, size, interpolation=cv2.INTER_LINEAR)
+            near.append(total + np.float32(_KEPT) * before)
+        _, x, y = _polar(*near)
+    return np.dstack([x * length, y * length])
+
+
+def _polar(x: Plane, y: Plane) -> tuple[Plane, Plane, Plane]:
+    """Length, and the vector 1 long."""
+    length = cv2.magnitude(np.ascontiguousarray(x), np.ascontiguousarray(y))
+    scale = np.float32(1.0) / np.maximum(length, np.float32(1e-12))
+    return np.asarray(length), x * scale, y * scale
+
+
+def _reduced(tensor: tuple[Plane, Plane, Plane], size: tuple[int, int]) -> Plane:
+    return np.asarray(cv2.resize(cv2.merge(list(tensor)), size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def direction_at(field: FloatArray, mask_hw: tuple[int, int], points_rc: FloatArray) -> npt.NDArray[np.float64]:
@@ -135,6 +216,15 @@ def _outline_tensor(mask: BoolMask) -> tuple[Plane, Plane, Plane]:
     return _double_angle(gx, gy)
 
 
+def _line_tensor(mask: BoolMask, light: Plane) -> tuple[Plane, Plane, Plane]:
+    """The same of lines, seams and joints on the road; a brighter line says no more."""
+    core = cv2.erode(mask.view(np.uint8), np.ones((9, 9), np.uint8), borderValue=1).astype(np.float32)
+    soft = cv2.GaussianBlur(light, (5, 5), 1.0)
+    cosine, sine, strength = _double_angle(*_slopes(np.asarray(soft, np.float32)))
+    share = core * np.minimum(strength, np.float32(1.0)) / np.maximum(strength, np.float32(1e-9))
+    return cosine * share, sine * share, strength * share
+
+
 def _slopes(plane: Plane) -> tuple[Plane, Plane]:
     gx = cv2.Sobel(plane, cv2.CV_32F, 1, 0, ksize=3, borderType=cv2.BORDER_REPLICATE)
     gy = cv2.Sobel(plane, cv2.CV_32F, 0, 1, ksize=3, borderType=cv2.BORDER_REPLICATE)
@@ -150,29 +240,32 @@ def _double_angle(gx: Plane, gy: Plane) -> tuple[Plane, Plane, Plane]:
 
 
 def _best_supported(
-    outline: tuple[Plane, Plane, Plane], mask: BoolMask, width: float, light: Plane | None, way: Plane | None
+    outline: tuple[Plane, Plane, Plane],
+    mask: BoolMask,
+    width: float,
+    lines: tuple[Plane, Plane, Plane] | None,
+    way: Plane | None,
 ) -> Plane:
     """Of all directions the one that edges and lines support best, as double-angle field on a coarse grid."""
     cell = max(round(max(mask.shape) / _SCORE_CELLS), 1)
     grid = (-(-mask.shape[1] // cell), -(-mask.shape[0] // cell))
     sources = [outline]
-    if light is not None:
-        core = cv2.erode(mask.view(np.uint8), np.ones((9, 9), np.uint8), borderValue=1).astype(np.float32)
-        soft = cv2.GaussianBlur(light, (5, 5), 1.0)
-        cosine, sine, strength = _double_angle(*_slopes(np.asarray(soft, np.float32)))
-        # A line is a line; a brighter one says no more.
-        share = _PAINT * core * np.minimum(strength, np.float32(1.0)) / np.maximum(strength, np.float32(1e-9))
-        sources.append((cosine * share, sine * share, strength * share))
+    if lines is not None:
+        sources.append((_PAINT * lines[0], _PAINT * lines[1], _PAINT * lines[2]))
     votes = np.zeros(_DIRECTIONS * grid[0] * grid[1])
     place = (np.arange(mask.shape[0]) // cell * grid[0])[:, None] + (np.arange(mask.shape[1]) // cell)[None]
     for cosine, sine, strength in sources:
-        told = np.flatnonzero(strength > 1e-3)
-        position = np.arctan2(sine.reshape(-1)[told], cosine.reshape(-1)[told]) * (_DIRECTIONS / (2 * np.pi))
-        lower = np.floor(position)
-        share, weight, where = position - lower, strength.reshape(-1)[told], place.reshape(-1)[told]
-        for step, part in ((0, 1 - share), (1, share)):
-            index = ((lower.astype(np.intp) + step) % _DIRECTIONS) * (grid[0] * grid[1]) + where
-            votes += np.bincount(index, weight * part, len(votes))
+        told = np.flatnonzero(strength > _FAINT)
+        if not len(told):
+            continue
+        double = cv2.phase(cosine.reshape(-1)[told], sine.reshape(-1)[told])
+        position = double.reshape(-1) * np.float32(_DIRECTIONS / (2 * np.pi))
+        lower = position.astype(np.intp)
+        upper_share = (position - lower) * strength.reshape(-1)[told]
+        where = place.reshape(-1)[told]
+        for step, weight in ((0, strength.reshape(-1)[told] - upper_share), (1, upper_share)):
+            index = ((lower + step) % _DIRECTIONS) * (grid[0] * grid[1]) + where
+            votes += np.bincount(index, weight, len(votes))
     votes = votes.astype(np.float32).reshape(_DIRECTIONS, grid[1], grid[0])
     support = np.stack([_carry_on(votes[k], np.pi * k / _DIRECTIONS, width / cell) for k in range(_DIRECTIONS)])
     believed = support

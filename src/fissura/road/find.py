@@ -63,7 +63,7 @@ def find_road(rgb: RgbImage, *, prior: Road | None = None) -> Road:
     size_hw = rgb.shape[0], rgb.shape[1]
     small = reduce_frame(rgb)
     colour = chroma(small)
-    logit, way = load_weights().see_cells(colour)
+    logit, way, meeting = load_weights().see_cells(colour)
     known = None if prior is None or not prior.found else _on(prior, logit.shape, size_hw)
     if known is not None:
         logit = logit + _leaning(known)
@@ -76,7 +76,7 @@ def find_road(rgb: RgbImage, *, prior: Road | None = None) -> Road:
         return Road.none(logit.shape, size_hw, confidence=float(1 - score.max(initial=0.0)))
     mask = _finished(np.append(False, good)[pieces.labels], colour)
     confidence = float(np.average(score[good], weights=pieces.area[good]))
-    return Road.from_mask(mask, size_hw, confidence=confidence, light=colour[2], way=way)
+    return Road.from_mask(mask, size_hw, confidence=confidence, light=colour[2], way=way, meeting=meeting)
 
 
 def candidate_pieces(logit: Plane, colour: Plane, known: BoolMask | None = None) -> Pieces:

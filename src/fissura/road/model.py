@@ -42,6 +42,7 @@ class Road:
         confidence: float = 1.0,
         light: FloatArray | None = None,
         way: FloatArray | None = None,
+        meeting: FloatArray | None = None,
     ) -> Road:
         """A road of a given outline, for example drawn by hand or known from a map.
 
@@ -49,12 +50,14 @@ class Road:
             mask: Shape (h, w), any reduction of the frame down to a few cells.
             size_hw: Size of the frame.
             confidence: 0 to 1.
-            light: Log lightness of the frame, shape (h, w): lines on the road then tell its direction where roads meet.
+            light: Log lightness of the frame, shape (h, w): lines and seams on the road then tell its direction, too.
             way: Where a network says that roads run, shape (h', w', 2), cosine and sine of twice the direction: which
                 of the outline's and the lines' directions counts where roads meet.
+            meeting: How probable a network takes it to be that roads of several directions meet, shape (h', w'), 0 to
+                1. Without it the outline has to tell.
         Raises:
             GeometryError: Not a boolean mask of two dimensions, or larger than the frame; lightness of another shape
-                than the mask, or directions that are no pairs.
+                than the mask, directions that are no pairs, or meetings that are no plane.
         """
         if mask.ndim != 2 or mask.dtype != np.bool_ or min(mask.shape) < 1:
             raise GeometryError(f"the road mask is {mask.dtype} of shape {mask.shape}; needed is a bool mask (h, w)")
@@ -64,10 +67,13 @@ class Road:
             raise GeometryError(f"light has the shape {np.shape(light)}; needed is the mask's, {mask.shape}")
         if way is not None and (np.ndim(way) != 3 or np.shape(way)[2] != 2 or not np.size(way)):
             raise GeometryError(f"way has the shape {np.shape(way)}; needed is (h, w, 2), cosine and sine")
-        field = orientation_field(mask, *(None if x is None else np.asarray(x, np.float32) for x in (light, way)))
+        if meeting is not None and (np.ndim(meeting) != 2 or not np.size(meeting)):
+            raise GeometryError(f"meeting has the shape {np.shape(meeting)}; needed is (h, w)")
+        known = (None if x is None else np.asarray(x, np.float32) for x in (light, way, meeting))
+        field = orientation_field(mask, *known)
         direction, agreement = mean_direction(field)
-        known = bool(mask.any()) and agreement > 0.5
-        road = cls(mask, size_hw, direction if known else None, confidence, bool(mask.any()))
+        main = direction if mask.any() and agreement > 0.5 else None
+        road = cls(mask, size_hw, main, confidence, bool(mask.any()))
         road.__dict__["_field"] = field
         return road
 

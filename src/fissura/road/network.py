@@ -1,9 +1,9 @@
 """The network of `find_road` that sees the whole frame: of each cell the logit of being part of a road, and its way.
 
-Five levels of 3x3 convolutions with 8 to 48 channels, 119,000 parameters, trained on generated scenes by
-``benchmarks/road_network_train.py``. Its coarsest level sees most of the frame, so that shape, edges that run side by
-side and what lies beyond a crown decide with colour and texture. OpenVINO runs it, in fp32 everywhere, so that
-a road is the same on every machine; compiled once for each size of frame.
+Five levels of 3x3 convolutions with 8 to 48 channels and a branch of its own for directions, 234,000 parameters,
+trained on generated scenes by ``benchmarks/road_network_train.py``. Its coarsest level sees most of the frame, so that
+shape, edges that run side by side and what lies beyond a crown decide with colour and texture. OpenVINO runs it, in
+fp32 everywhere, so that a road is the same on every machine; compiled once for each size of frame.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ _FREE: defaultdict[tuple[int, ...], list[Any]] = defaultdict(list)
 """Requests that no thread is using, for each size: a request serves one at a time."""
 
 
-def see_road(planes: Plane) -> tuple[Plane, Plane]:
-    """Logit of road of each cell, and where the road runs.
+def see_road(planes: Plane) -> tuple[Plane, Plane, Plane]:
+    """Logit of road of each cell, where the road runs, and where roads meet.
 
     Args:
         planes: From `network_planes`, shape (6, h, w), of any size.
     Returns:
-        Logits, shape (h, w); directions, shape (ceil(h / 2), ceil(w / 2), 2): cosine and sine of twice the direction,
-        counter-clockwise from the right, as seen; shorter than 1 where it is uncertain.
+        Logits, shape (h, w); directions, shape (h', w', 2) with h' = ceil(h / 4), w' = ceil(w / 4): cosine and sine of
+        twice the direction, counter-clockwise from the right, as seen, shorter than 1 where it is uncertain; and how
+        probable it is that roads of several directions meet, shape (h', w'), 0 to 1.
     """
     _, h, w = planes.shape
     padded = np.empty((1, PLANES, -(-h // _MULTIPLE) * _MULTIPLE, -(-w // _MULTIPLE) * _MULTIPLE), np.float32)
@@ -45,9 +46,10 @@ def see_road(planes: Plane) -> tuple[Plane, Plane]:
         request = _compiled(padded.shape).create_infer_request()
     said = request.infer({0: padded}, share_inputs=True, share_outputs=True)
     logit = np.array(said[0][0, 0, :h, :w], dtype=np.float32)
-    way = np.array(said[1][0, :, : -(-h // 2), : -(-w // 2)].transpose(1, 2, 0), dtype=np.float32)
+    way = np.array(said[1][0, :, : -(-h // 4), : -(-w // 4)].transpose(1, 2, 0), dtype=np.float32)
     free.append(request)
-    return logit, way
+    meeting: Plane = np.float32(1.0) / (np.float32(1.0) + np.exp(-way[..., 2]))
+    return logit, np.ascontiguousarray(way[..., :2]), meeting
 
 
 @cache

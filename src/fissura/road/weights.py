@@ -50,8 +50,8 @@ class Weights:
     piece: PieceWeights
     shape: PieceWeights
 
-    def see_cells(self, colour: Plane) -> tuple[Plane, Plane]:
-        """Logit of each cell to be road, from `chroma`, shape (h, w), and directions as `see_road` gives them.
+    def see_cells(self, colour: Plane) -> tuple[Plane, Plane, Plane]:
+        """Logit of each cell to be road, from `chroma`, shape (h, w); directions and meetings as `see_road` gives them.
 
         Two networks say so, each blind to what the other sees: one knows the stuff of single cells, the other shapes.
         """
@@ -60,12 +60,12 @@ class Weights:
         with ThreadPoolExecutor(1) as beside:
             shapes = beside.submit(lambda: see_road(network_planes(colour)))
             said = pavement_logit(colour, self.pavement)
-        shape, way = shapes.result()
+        shape, way, meeting = shapes.result()
         said += _TRUST * shape
         logit = settle_tones(said, colour)
         logit *= np.float32(slope)
         logit += np.float32(offset)
-        return logit, way
+        return logit, way, meeting
 
     def road_logit(self, features: Floats, share: Floats) -> Floats:
         """Logits of pieces to be a road: of another pavement, and, less strictly, of another shape, are none.
