@@ -86,7 +86,7 @@ def scenes_text(result: dict[str, Any]) -> str:
     share = 100 * aprons["slices_on_aprons"] / aprons["slices"]
     note = (
         f"{share:.1f} % of the slices lie on the apron between two roads, in the width of neither: they have no "
-        "direction, and count as 90° off in all but the columns off aprons and off crossings."
+        "direction, and count as 90° off except in the column off aprons."
     )
     return "\n".join([*lines, "", note, "", f"Measured {origin(result)}; `benchmarks/road_report.py scenes`."])
 
