@@ -84,7 +84,7 @@ def orientation_field(
     coarse = _reduced((cosine, sine, strength), size)
     width = road_width(mask)
     sigma = max(0.6 * width / _CELL, 1.0)
-    near = cv2.GaussianBlur(coarse, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    near = _averaged(coarse, sigma)
     # Where the road is wider than usual the near window sees no edge; a trace of a wide one fills in.
     far = cv2.blur(coarse[..., :2], (_odd(8 * sigma), _odd(8 * sigma)), borderType=cv2.BORDER_CONSTANT)
     field: Plane = np.ascontiguousarray(near[..., :2] + np.float32(0.02) * far)
@@ -127,10 +127,6 @@ def _settled(field: Plane, told: list[Plane], sigma: float) -> Plane:
         # Their direction, 1 long; what there is of it.
         scale = np.float32(1.0) / np.maximum(strength, np.float32(1e-9))
         sources.append((c * scale, s * scale, c, s))
-    # A wide window changes slowly: it is averaged on fewer cells.
-    step = max(int(sigma / 2), 1)
-    size = field.shape[1::-1]
-    few = -(-size[0] // step), -(-size[1] // step)
     for degrees in _AGREEING:
         scale = np.float32(1.0 / (1.0 - np.cos(np.radians(2 * degrees))))
         totals = [np.zeros_like(x), np.zeros_like(x)]
@@ -139,14 +135,18 @@ def _settled(field: Plane, told: list[Plane], sigma: float) -> Plane:
             off *= off
             totals[0] += c / off
             totals[1] += s / off
-        near = []
-        for total, before in zip(totals, (x, y), strict=True):
-            total = cv2.resize(total, few, interpolation=cv2.INTER_AREA)
-            total = cv2.GaussianBlur(total, (0, 0), sigma / step, borderType=cv2.BORDER_CONSTANT)
-            total = cv2.resize(total, size, interpolation=cv2.INTER_LINEAR)
-            near.append(total + np.float32(_KEPT) * before)
-        _, x, y = _polar(*near)
+        near = cv2.split(_averaged(np.asarray(cv2.merge(totals), np.float32), sigma))
+        _, x, y = _polar(*(total + np.float32(_KEPT) * before for total, before in zip(near, (x, y), strict=True)))
     return np.dstack([x * length, y * length])
+
+
+def _averaged(planes: Plane, sigma: float) -> Plane:
+    """Gaussian means of (h, w, C); those of a wide window change slowly, and are taken on fewer cells."""
+    step = max(int(sigma / 2), 1)
+    size = planes.shape[1::-1]
+    few = cv2.resize(planes, (-(-size[0] // step), -(-size[1] // step)), interpolation=cv2.INTER_AREA)
+    few = cv2.GaussianBlur(few, (0, 0), sigma / step, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(cv2.resize(few, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _polar(x: Plane, y: Plane) -> tuple[Plane, Plane, Plane]:
