@@ -5,7 +5,7 @@
    the whole frame, that of being part of a road (`fissura.road.network`). They add up.
 3. Connected pieces are judged by their shape (`fissura.road.shape`): roads stay, yards, roofs, water go.
 4. Gravel beside a road is cut off (`fissura.road.shoulder`), holes of vehicles and markings are filled.
-5. The outline gives the direction everywhere (`fissura.road.direction`).
+5. Its outline and the lines on it give its direction everywhere (`fissura.road.direction`).
 """
 
 from __future__ import annotations
