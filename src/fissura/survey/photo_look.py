@@ -38,9 +38,7 @@ ASLANT_DEG = 45.0
 """Of slices to the road. Networks learn from photographs in which joints lie along the picture's sides, and take clear
 straight cracks along a slice's sides for joints, too; most cracks of a road run along or across it. On three drawn
 flights of 5 mm a pixel slices aslant found .991 of the cracks at precision .81, slices along the road with a second,
-coarser look .948 at .71; of five reduced to 17 mm a pixel .97 at .72 and .90 at .70 (docs/LOG.md). One half of the
-photos are looked at to the left, the other to the right: photos overlap, and what a network takes for a crack from one
-side it often does not from the other."""
+coarser look .948 at .71; of five reduced to 17 mm a pixel .97 at .72 and .90 at .70 (docs/LOG.md)."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +158,7 @@ def look_at_photo(
     else:
         assert segmenter is not None
         odds = faint_odds(None if gsd_mm is None else gsd_mm / options.scale)
-        slant = slant_deg(sha256)
-        probability, seen, slices = _segment(rgb, road, segmenter, options.scale, gsd_mm, odds, slant)
+        probability, seen, slices = _segment(rgb, road, segmenter, options.scale, gsd_mm, odds)
     if image.valid is not None:
         probability[~image.valid] = 0
     threshold = 0.5 if segmenter is None else segmenter.threshold
@@ -244,16 +241,8 @@ def _cells(road: Road) -> BoolMask:
     return road.mask if road.found else np.ones_like(road.mask)
 
 
-def slant_deg(sha256: str) -> float:
-    """Angle of a photo's slices to the road, `ASLANT_DEG` to one of both sides.
-
-    It depends on the photo's content alone, so that a run that goes on, or one with more photos, looks at it alike.
-    """
-    return ASLANT_DEG if int(sha256, 16) % 2 else -ASLANT_DEG
-
-
 def _segment(
-    rgb: RgbImage, road: Road, segmenter: Segmenter, scale: float, gsd_mm: float | None, odds: float, slant: float
+    rgb: RgbImage, road: Road, segmenter: Segmenter, scale: float, gsd_mm: float | None, odds: float
 ) -> tuple[npt.NDArray[np.uint8], BoolMask, int]:
     """Probability times 255, the cells that were looked at, and the number of slices."""
     card = segmenter.card
@@ -263,7 +252,7 @@ def _segment(
         slices = plan_slices(road, tile=card.tile, overlap=card.overlap, scale=at, turn_deg=turn_deg)
         return *segment_slices(shown, slices, segmenter), len(slices)
 
-    probability, seen, count = look(scale, slant)
+    probability, seen, count = look(scale, ASLANT_DEG)
     probability = raise_faint(probability, odds, segmenter.threshold, scale)
     for coarse in () if road.found else plan_look_scales(scale, gsd_mm)[1:]:
         found, looked, more = look(coarse)
