@@ -23,7 +23,6 @@ from fissura.imaging.read import read_image
 from fissura.imaging.write import write_bytes, write_jpeg, write_mask, write_png
 from fissura.infer.segmenter import Segmenter
 from fissura.road import Road, find_road, plan_slices, segment_slices
-from fissura.road.direction import mean_direction, orientation_field
 from fissura.survey.look_scales import faint_odds, fill_gaps, plan_look_scales, raise_faint
 from fissura.survey.looking import quieten
 from fissura.survey.photo_match import Features, find_photo_features
@@ -242,18 +241,6 @@ def _cells(road: Road) -> BoolMask:
     return road.mask if road.found else np.ones_like(road.mask)
 
 
-def _lean_deg(road: Road) -> float:
-    """How far the mean of the road's outline leans from its direction, in degrees.
-
-    It wavers by about a degree from photo to photo, the direction hardly does. Looked at from exactly one side, photos
-    that overlap make the same mistakes (docs/LOG.md).
-    """
-    if road.direction_deg is None:
-        return 0.0
-    mean, _ = mean_direction(orientation_field(road.mask, crossings=False))
-    return (mean - road.direction_deg + 90.0) % 180.0 - 90.0
-
-
 def _segment(
     rgb: RgbImage, road: Road, segmenter: Segmenter, scale: float, gsd_mm: float | None, odds: float
 ) -> tuple[npt.NDArray[np.uint8], BoolMask, int]:
@@ -265,7 +252,7 @@ def _segment(
         slices = plan_slices(road, tile=card.tile, overlap=card.overlap, scale=at, turn_deg=turn_deg)
         return *segment_slices(shown, slices, segmenter), len(slices)
 
-    probability, seen, count = look(scale, ASLANT_DEG + _lean_deg(road))
+    probability, seen, count = look(scale, ASLANT_DEG)
     probability = raise_faint(probability, odds, segmenter.threshold, scale)
     for coarse in () if road.found else plan_look_scales(scale, gsd_mm)[1:]:
         found, looked, more = look(coarse)
