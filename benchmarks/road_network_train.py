@@ -10,7 +10,8 @@ to 51, 100 to 228, 5000 to 5012) for 5,600 steps of 8 looks. From there it went 
 `road_train.py` was run before, without this network. Last, directions were given a branch of their own (until then one
 layer) and trained alone with ``--ways-only``, on these pictures and those with junctions up to world 1117:
 2,000, 2,000 and 11,600 steps of 16 looks at a rate of 3e-3, the last of them in 38 minutes of two cores, the others
-with a branch of two more layers, which were then cut off.
+with a branch of two more layers, which were then cut off. (Every 2,000 steps the mean of the weights was put in their
+place, which this script no longer does.)
 
 Only worlds of the family ``tuning`` and seeds below 9000 are used; ``road_report.py`` measures on others. Each world is
 seen three times, most times with its surfaces in other colours and textures (`road_scenes.vary_materials`). Each time a
@@ -393,6 +394,11 @@ class Seen(torch.utils.data.IterableDataset):
                 batch = []
 
 
+def warm_and_cold(step: int, done: float) -> float:
+    """Share of the learning rate at a step, with that share of the time gone: a warm start and a cold end."""
+    return float(min((step + 1) / 100, 0.5 * (1 + np.cos(np.pi * done)) + 0.005))
+
+
 def train_ways(cache: Path, minutes: float, out: Path, start: Path, rate: float) -> RoadNet:
     """Train directions alone: what is road stays as it is, to the last bit.
 
@@ -426,7 +432,7 @@ def train_ways(cache: Path, minutes: float, out: Path, start: Path, rate: float)
             continue
         for _ in range(AGAIN):
             for group in optimiser.param_groups:
-                group["lr"] = rate * min((step + 1) / 100, 0.5 * (1 + np.cos(np.pi * done)) + 0.005)
+                group["lr"] = rate * warm_and_cold(step, done)
             one = rng.integers(len(kept), size=2 * BATCH)
             two = rng.integers(BATCH, size=2 * BATCH)
             parts = [
@@ -443,8 +449,8 @@ def train_ways(cache: Path, minutes: float, out: Path, start: Path, rate: float)
             if step % 200 == 0:
                 print(f"{step} {done:.3f} {new} new, directions {np.mean(losses[-200:]):.4f}", flush=True)
             if step % 2000 == 0:
-                net.way.load_state_dict(mean.module.state_dict())  # saved, not trained on
-                torch.save(net.state_dict(), out.with_suffix(".pt"))
+                averaged = {f"way.{name}": value for name, value in mean.module.state_dict().items()}
+                torch.save(net.state_dict() | averaged, out.with_suffix(".pt"))
     net.way.load_state_dict(mean.module.state_dict())
     return net
 
@@ -471,7 +477,7 @@ def train(cache: Path, minutes: float, out: Path, start: Path | None, rate: floa
         if done >= 1:
             break
         for group in optimiser.param_groups:
-            group["lr"] = rate * min((step + 1) / 100, 0.5 * (1 + np.cos(np.pi * done)) + 0.005)
+            group["lr"] = rate * warm_and_cold(step, done)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             logit, way = net(padded(planes).contiguous(memory_format=torch.channels_last))
         loss = loss_of(logit[..., : share.shape[1], : share.shape[2]].float(), share[:, None])

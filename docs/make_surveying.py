@@ -82,8 +82,8 @@ def scenes_text(result: dict[str, Any]) -> str:
         ]  # fmt: skip
         empty = f"{100 * r['roadless_recognised']:.0f} % of {r['roadless']}" if "roadless" in r else ""
         lines.append(f"| {name} | {r['scenes']} | {' | '.join(cells)} | {empty} |")
-    aprons = result["summary"]["all"]
-    share = 100 * aprons["slices_on_aprons"] / aprons["slices"]
+    every = result["summary"]["all"]
+    share = 100 * every.get("slices_on_aprons", 0) / max(every.get("slices", 0), 1)
     note = (
         f"{share:.1f} % of the slices lie on the apron between two roads, in the width of neither: they have no "
         "direction, and count as 90° off except in the column off aprons."
