@@ -1,6 +1,6 @@
 """Write the measured figures into docs/MODELS.md: ``python docs/make_models.py``.
 
-Reads model_table, speed_models, equal_footing, leave_one_out, confidence_* and drone_traces_* in
+Reads model_table, speed_models*, equal_footing, leave_one_out, confidence_* and drone_traces_* in
 benchmarks/results. Nothing is typed by hand.
 """
 
@@ -23,6 +23,10 @@ from model_table import CHANGES, NEGATIVES, OTHERS, PUBLIC  # noqa: E402
 from publish import origin, replace_block  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
+OTHER_MACHINES = (
+    ("speed_models_amx", "On a processor with matrix units (AMX), busy with other work, with an earlier network of `nano`"),
+    ("speed_models_avx2", "On a processor without AVX-512 and without products of bytes"),
+)
 MEANS = ("F1", "F1@2px", "ODS", "clDice", "clIoU")
 
 
@@ -255,8 +259,9 @@ def main() -> None:
         text = replace_block(text, "larger", larger_text(larger, fast))
     if speed := read("speed_models"):
         tables = speed_text(speed)
-        if older := read("speed_models_avx2"):
-            tables += "\n\nOn a processor without AVX-512 and without products of bytes:\n\n" + speed_text(older)
+        for name, what in OTHER_MACHINES:
+            if other := read(name):
+                tables += f"\n\n{what}:\n\n{speed_text(other)}"
         text = replace_block(text, "speed", tables)
     if equal := read("equal_footing"):
         text = replace_block(text, "peers", equal_text(equal, speed))
