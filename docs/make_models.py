@@ -24,7 +24,7 @@ from publish import origin, replace_block  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 OTHER_MACHINES = (
-    ("speed_models_amx", "On a processor with matrix units (AMX), busy with other work, with an earlier network of `nano`"),
+    ("speed_models_amx", "On a processor with matrix units (AMX), busy with other work"),
     ("speed_models_avx2", "On a processor without AVX-512 and without products of bytes"),
 )
 MEANS = ("F1", "F1@2px", "ODS", "clDice", "clIoU")
