@@ -13,6 +13,7 @@ from openvino.preprocess import PrePostProcessor
 from fissura.errors import ModelError
 from fissura.infer.backend import BackendOptions, Precision
 from fissura.infer.onnx_metadata import read_card
+from fissura.openvino_ready import make_openvino_ready
 from fissura.spec import ModelCard
 from fissura.types import Probability, RgbImage
 
@@ -43,6 +44,7 @@ class OpenVinoBackend:
         }
         if options.threads is not None:
             config["INFERENCE_NUM_THREADS"] = options.threads
+        make_openvino_ready()
         try:
             core = ov.Core()
             model = core.read_model(path)

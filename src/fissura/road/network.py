@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from fissura.openvino_ready import make_openvino_ready
 from fissura.road.appearance import PLANES, Plane
 
 _MULTIPLE = 16
@@ -56,6 +57,7 @@ def see_road(planes: Plane) -> tuple[Plane, Plane, Plane]:
 def _compiled(shape: tuple[int, ...]) -> Any:
     import openvino as ov  # a quarter of a second, which callers with a road of their own need not wait
 
+    make_openvino_ready()
     core = ov.Core()
     model = core.read_model((files("fissura.road") / "road.onnx").read_bytes())
     model.reshape(list(shape))
