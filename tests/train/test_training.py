@@ -546,6 +546,34 @@ def test_a_teacher_in_an_engine_says_what_it_says_in_torch():
     assert float((plain - quick).abs().mean()) < 0.01
 
 
+def test_a_teacher_that_looks_at_several_sizes_says_their_mean():
+    shipped = find_model("nano").safetensors
+    image, truth = render_training_crop(np.random.default_rng(1), 256, crack_probability=1.0)
+    images = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
+    said = {m: Teacher(shipped, magnifications=m).probability(images) for m in ((1.0,), (0.75,), (0.75, 1.0))}
+    assert said[0.75, 1.0].shape == (1, 1, 256, 256)
+    torch.testing.assert_close(said[0.75, 1.0], (said[1.0,] + said[0.75,]) / 2)
+    assert float((said[1.0,] - said[0.75,]).abs().mean()) > 0.001
+    found = said[0.75,][0, 0].numpy() > 0.5  # in its place, not shifted: what it finds lies on the crack
+    near = cv2.dilate(truth.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    assert found.sum() > 50
+    assert (found & near).sum() > 0.9 * found.sum()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"magnifications": [0.5, 1.0], "engine": "openvino"}, "magnifications need 'engine: torch'"),
+        ({"magnifications": [0.0]}, "between 0.25 and 4"),
+        ({"magnifications": [float("nan")]}, "between 0.25 and 4"),
+        ({"magnifications": []}, "at least 1"),
+    ],
+)
+def test_magnifications_that_make_no_sense_are_errors(data_root, changes, message):
+    with pytest.raises(ValueError, match=message):
+        _config(data_root, distill={"model": "nano"} | changes)
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [("nano", "takes tiles of 256 and the crops are of 64"), ("away.safetensors", "needs the teacher's graph")],

@@ -76,6 +76,23 @@ class DistillConfig(BaseModel):
     engine: Literal["torch", "openvino", "onnxruntime"] = "torch"
     """What runs the teacher. An engine takes its exported graph, int8 where that is faster, as users run it: on a CPU
     in a third to a half of the time. Its tiles must then be as large as the crops (`TrainConfig.tile`)."""
+    magnifications: tuple[float, ...] = Field(default=(1.0,), min_length=1)
+    """The teacher's word is the mean of what it says of the crop at these sizes: a network that sees a crack at several
+    sizes is right more often than at one. Only ``torch`` runs crops of another size than the teacher's tiles."""
+
+
+    @field_validator("magnifications")
+    @classmethod
+    def _magnifications_are_sizes(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0.25 <= m <= 4.0 for m in value):
+            raise ValueError("magnifications lie between 0.25 and 4, for example [0.7, 1.0, 1.4]")
+        return value
+
+    @model_validator(mode="after")
+    def _engine_takes_one_size(self) -> DistillConfig:
+        if self.engine != "torch" and self.magnifications != (1.0,):
+            raise ValueError(f"magnifications need 'engine: torch'; {self.engine} runs a graph of one size")
+        return self
 
 
 class EncoderConfig(BaseModel):

@@ -246,7 +246,9 @@ def _inheriting(card: ModelCard, origin: ModelCard, how: str) -> ModelCard:
 
 def _find_teacher(config: TrainConfig, distill: DistillConfig) -> Teacher | EngineTeacher:
     if distill.engine == "torch":
-        return Teacher(_find_init(distill.model), compiled=config.compile)
+        return Teacher(
+            _find_init(distill.model), compiled=config.compile, magnifications=distill.magnifications
+        )
     path = Path(distill.model)
     graph = path.with_suffix(".onnx") if path.suffix == ".safetensors" else find_model(distill.model).onnx
     return EngineTeacher(graph, distill.engine, tile=config.tile)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fissura.errors import SettingsError
 from fissura.infer.backend import BackendOptions, load_backend
 from fissura.infer.precision import choose_precision
 from fissura.nets import build_model, load_state, normalise, read_weights
+
+_SIDE_STEP = 32
+"""Sides of what a network is shown: every network here halves its maps no more than five times."""
 
 
 class Teacher:
@@ -20,23 +25,36 @@ class Teacher:
     Args:
         weights: A .safetensors file with a model card.
         compiled: Compile it as the student is.
+        magnifications: Sizes at which it looks, see `DistillConfig`; sides are rounded to `_SIDE_STEP` pixels.
     Raises:
         ModelError: The file is no model of ours.
     """
 
-    def __init__(self, weights: Path, *, compiled: bool = False) -> None:
+    def __init__(self, weights: Path, *, compiled: bool = False, magnifications: Sequence[float] = (1.0,)) -> None:
         state, self.card = read_weights(weights)
         self.net = build_model(self.card).to(memory_format=torch.channels_last)
         load_state(self.net, state, source=str(weights))
         self.net.eval().requires_grad_(False)
-        self._run = torch.compile(self.net) if compiled else self.net
+        self._magnifications = tuple(magnifications)
+        # One graph for each size: a single one would be compiled again for sizes that vary.
+        self._runs = [torch.compile(self.net, dynamic=False) if compiled else self.net for _ in self._magnifications]
 
     @torch.no_grad()
     def probability(self, images: Tensor) -> Tensor:
         """Probabilities (B, 1, H, W), float32, for images (B, 3, H, W) with values 0 to 1."""
         self.net.to(images.device)
+        said = [self._say(run, images, m) for run, m in zip(self._runs, self._magnifications, strict=True)]
+        return torch.stack(said).mean(dim=0)
+
+    def _say(self, run: Callable[[Tensor], list[Tensor]], images: Tensor, magnification: float) -> Tensor:
+        size = images.shape[-2:]
+        seen = [max(round(side * magnification / _SIDE_STEP), 1) * _SIDE_STEP for side in size]
+        resized = seen != list(size)
+        if resized:
+            images = F.interpolate(images, seen, mode="bilinear", antialias=True)
         ready = normalise(images, self.card).contiguous(memory_format=torch.channels_last)
-        return torch.sigmoid(self._run(ready)[-1].float())
+        probability = torch.sigmoid(run(ready)[-1].float())
+        return F.interpolate(probability, size, mode="bilinear", antialias=True) if resized else probability
 
 
 class EngineTeacher:
