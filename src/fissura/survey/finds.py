@@ -18,6 +18,7 @@ from fissura.survey.beside import describe_outlines, describe_pale, without_unli
 from fissura.survey.borders import KnownAt, describe_borders, without_borders
 from fissura.survey.joints import describe_joints, without_joints
 from fissura.survey.keeping import keep, length_m
+from fissura.survey.ruled import describe_ruled, without_ruled
 
 WIDEST_CRACK_MM = 150.0
 """What is wider on the whole is a shadow, a patch or a hole, whatever the network says: ASTM D6433 calls 75 mm high."""
@@ -38,6 +39,7 @@ class LeftOut:
         pale: Too bright for their width, see `without_unlike`.
         outlines: Between two surfaces, likewise.
         joints: Straight bands and rings, see `without_joints`.
+        ruled: On lines that go straight on, see `without_ruled`.
         borders: Along the border of the road, see `without_borders`.
         closed: Gaps that were closed, see `close_valleys`; they are reported.
     """
@@ -48,6 +50,7 @@ class LeftOut:
     pale: tuple[float, ...] = ()
     outlines: tuple[float, ...] = ()
     joints: tuple[float, ...] = ()
+    ruled: tuple[float, ...] = ()
     borders: tuple[float, ...] = ()
     closed: tuple[float, ...] = ()
 
@@ -56,8 +59,8 @@ class LeftOut:
         """For the user."""
         return (
             *_describe_closed(self.closed), *describe_wide(self.wide), *describe_pale(self.pale),
-            *describe_outlines(self.outlines), *describe_joints(self.joints), *describe_borders(self.borders),
-            *describe_doubtful(self.doubtful, self.least_confidence),
+            *describe_outlines(self.outlines), *describe_joints(self.joints), *describe_ruled(self.ruled),
+            *describe_borders(self.borders), *describe_doubtful(self.doubtful, self.least_confidence),
         )  # fmt: skip
 
 
@@ -89,16 +92,18 @@ def tell_cracks(
     pale: tuple[float, ...] = ()
     outlines: tuple[float, ...] = ()
     joints: tuple[float, ...] = ()
+    ruled: tuple[float, ...] = ()
     borders: tuple[float, ...] = ()
     if curve is not None:
         graph, widths, pale, outlines = without_unlike(graph, widths, read_rgb, scale)
         graph, widths, joints = without_joints(graph, widths, scale, curve)
+        graph, widths, ruled = without_ruled(graph, widths, read_rgb, scale, curve)
         if known_at is not None:
             graph, widths, borders = without_borders(graph, widths, known_at, curve, scale)
         graph, widths = _without_loose(graph, widths)
     left = {id(branch) for branch in graph.branches}
     closed = tuple(length_m(b.points_rc, scale) for b in closures if id(b) in left)
-    return graph, widths, LeftOut(wide, doubtful, least_confidence, pale, outlines, joints, borders, closed)
+    return graph, widths, LeftOut(wide, doubtful, least_confidence, pale, outlines, joints, ruled, borders, closed)
 
 
 def _without_loose(graph: CrackGraph, widths: WidthReport) -> tuple[CrackGraph, WidthReport]:
