@@ -1,4 +1,4 @@
-"""Grey of a find and of the ground on both of its sides."""
+"""Grey and green of a find and of the ground on both of its sides."""
 
 from __future__ import annotations
 
@@ -31,10 +31,14 @@ class Flanks:
     Attributes:
         middle: Mean grey inside, shape (M,), 0 to 255.
         sides: Of the ground to the left and to the right, as far as it was seen, shape (2, M); NaN where it was not.
+        green: Excess green inside, shape (M,): 2G - R - B as a share of R + G + B, -1 to 2; grey is 0, grass .1 to .5.
+        green_sides: Of the sides, shape (2, M); NaN where they were not seen.
     """
 
     middle: Values
     sides: Values
+    green: Values
+    green_sides: Values
 
     @property
     def darkness(self) -> Values:
@@ -75,14 +79,18 @@ def flanks_along(branch: Branch, width_px: Values, read_rgb: ReadRgb, size_hw: t
         _part(points[some], across[some], width_px[some], read_rgb, size_hw)
         for some in np.array_split(chosen, -(-len(chosen) // _AT_ONCE))
     ]
-    return Flanks(np.concatenate([p.middle for p in parts]), np.concatenate([p.sides for p in parts], axis=1))
+    return Flanks(
+        np.concatenate([p.middle for p in parts]), np.concatenate([p.sides for p in parts], axis=1),
+        np.concatenate([p.green for p in parts]), np.concatenate([p.green_sides for p in parts], axis=1),
+    )  # fmt: skip
 
 
 def _part(points: Points, across: Points, width: Values, read_rgb: ReadRgb, size_hw: tuple[int, int]) -> Flanks:
     reach = int(np.ceil(width.max() / 2 + _GAP_PX + _FLANK_PX)) + 1
     low = np.clip(np.floor(points.min(axis=0)).astype(int) - reach, 0, np.array(size_hw) - 1)
     high = np.clip(np.ceil(points.max(axis=0)).astype(int) + reach + 1, low + 1, size_hw)
-    grey = cv2.cvtColor(read_rgb(slice(low[0], high[0]), slice(low[1], high[1])), cv2.COLOR_RGB2GRAY)
+    rgb = read_rgb(slice(low[0], high[0]), slice(low[1], high[1]))
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     offsets = np.arange(-reach, reach + 1)
     at = points[:, None] + offsets[None, :, None] * across[:, None] - low
     r, c = at[..., 0].astype(np.float32), at[..., 1].astype(np.float32)
@@ -92,12 +100,19 @@ def _part(points: Points, across: Points, width: Values, read_rgb: ReadRgb, size
     seen = cv2.remap(known, c, r, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0) > 0.99
     inside, lit = seen[..., 0], seen[..., 1]
     edge = width[:, None] / 2 + _GAP_PX
-    sides = np.stack([
-        _mean(values, lit & (sign * offsets >= edge) & (sign * offsets < edge + _FLANK_PX), _LEAST_SEEN)
-        for sign in (-1, 1)
-    ])  # fmt: skip
-    middle = _mean(values, inside & (np.abs(offsets) <= np.maximum(_MIDDLE * width[:, None] / 2, 0.5)), 1)
-    return Flanks(middle, sides)
+    beside = [lit & (sign * offsets >= edge) & (sign * offsets < edge + _FLANK_PX) for sign in (-1, 1)]
+    within = inside & (np.abs(offsets) <= np.maximum(_MIDDLE * width[:, None] / 2, 0.5))
+    colours = cv2.remap(rgb, c, r, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
+    return Flanks(
+        _mean(values, within, 1), np.stack([_mean(values, where, _LEAST_SEEN) for where in beside]),
+        _green(colours, within, 1), np.stack([_green(colours, where, _LEAST_SEEN) for where in beside]),
+    )  # fmt: skip
+
+
+def _green(colours: Values, where: npt.NDArray[np.bool_], least: int) -> Values:
+    """Excess green of the mean colour of the samples that count, shape (M,): single dark pixels have any colour."""
+    red, green, blue = (_mean(colours[..., k], where, least) for k in range(3))
+    return np.asarray((2 * green - red - blue) / np.maximum(red + green + blue, 1.0), np.float64)
 
 
 def _mean(values: Values, where: npt.NDArray[np.bool_], least: int) -> Values:

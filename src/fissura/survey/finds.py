@@ -16,6 +16,7 @@ from fissura.measure.windows import ReadRgb, measure_widths_by_windows
 from fissura.spec import ConfidenceCurve
 from fissura.survey.beside import describe_outlines, describe_pale, without_unlike
 from fissura.survey.borders import KnownAt, describe_borders, without_borders
+from fissura.survey.green import describe_green, without_green
 from fissura.survey.joints import describe_joints, without_joints
 from fissura.survey.keeping import keep, length_m
 from fissura.survey.ruled import describe_ruled, without_ruled
@@ -38,6 +39,7 @@ class LeftOut:
         least_confidence: 0 to 1.
         pale: Too bright for their width, see `without_unlike`.
         outlines: Between two surfaces, likewise.
+        green: In crowns and grass, see `without_green`.
         joints: Straight bands and rings, see `without_joints`.
         ruled: On lines that go straight on, see `without_ruled`.
         borders: Along the border of the road, see `without_borders`.
@@ -49,6 +51,7 @@ class LeftOut:
     least_confidence: float = 0.0
     pale: tuple[float, ...] = ()
     outlines: tuple[float, ...] = ()
+    green: tuple[float, ...] = ()
     joints: tuple[float, ...] = ()
     ruled: tuple[float, ...] = ()
     borders: tuple[float, ...] = ()
@@ -59,8 +62,9 @@ class LeftOut:
         """For the user."""
         return (
             *_describe_closed(self.closed), *describe_wide(self.wide), *describe_pale(self.pale),
-            *describe_outlines(self.outlines), *describe_joints(self.joints), *describe_ruled(self.ruled),
-            *describe_borders(self.borders), *describe_doubtful(self.doubtful, self.least_confidence),
+            *describe_outlines(self.outlines), *describe_green(self.green), *describe_joints(self.joints),
+            *describe_ruled(self.ruled), *describe_borders(self.borders),
+            *describe_doubtful(self.doubtful, self.least_confidence),
         )  # fmt: skip
 
 
@@ -91,11 +95,13 @@ def tell_cracks(
     graph, widths, wide = without_wide(graph, widths, scale)
     pale: tuple[float, ...] = ()
     outlines: tuple[float, ...] = ()
+    green: tuple[float, ...] = ()
     joints: tuple[float, ...] = ()
     ruled: tuple[float, ...] = ()
     borders: tuple[float, ...] = ()
     if curve is not None:
         graph, widths, pale, outlines = without_unlike(graph, widths, read_rgb, scale)
+        graph, widths, green = without_green(graph, widths, read_rgb, scale)
         graph, widths, joints = without_joints(graph, widths, scale, curve)
         graph, widths, ruled = without_ruled(graph, widths, read_rgb, scale, curve)
         if known_at is not None:
@@ -103,7 +109,8 @@ def tell_cracks(
         graph, widths = _without_loose(graph, widths)
     left = {id(branch) for branch in graph.branches}
     closed = tuple(length_m(b.points_rc, scale) for b in closures if id(b) in left)
-    return graph, widths, LeftOut(wide, doubtful, least_confidence, pale, outlines, joints, ruled, borders, closed)
+    left_out = LeftOut(wide, doubtful, least_confidence, pale, outlines, green, joints, ruled, borders, closed)
+    return graph, widths, left_out
 
 
 def _without_loose(graph: CrackGraph, widths: WidthReport) -> tuple[CrackGraph, WidthReport]:
