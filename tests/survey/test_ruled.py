@@ -12,7 +12,7 @@ from fissura.measure.widths import mask_widths
 from fissura.spec import ConfidenceCurve
 from fissura.survey.ruled import describe_ruled, without_ruled
 
-GSD_MM, SIDE, WIDTH_PX = 5.0, 700, 5
+GSD_MM, SIDE = 5.0, 700
 CURVE = ConfidenceCurve(intercept=0.0, logit=(1.0, 0.0), log_length=(0.0, 0.0))
 """The probability itself."""
 
@@ -27,13 +27,13 @@ def line(wander_px, turn_deg, *, length_px=SIDE):
     return np.column_stack([x, y]) @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) + SIDE / 2
 
 
-def draw(points, *, darkness=0.25, unseen=None):
+def draw(points, *, darkness=0.25, width_px=5, unseen=None):
     """Asphalt with a dark line."""
     rng = np.random.default_rng(1)
     grain = cv2.GaussianBlur(rng.standard_normal((SIDE, SIDE)).astype(np.float32), (0, 0), 1.2)
     grey = 150 * (1 + 0.07 * grain / grain.std())
     dark = np.zeros((SIDE, SIDE), np.float32)
-    cv2.polylines(dark, [np.round(points * 16).astype(np.int32)[:, None]], False, 1.0, WIDTH_PX, cv2.LINE_AA, 4)
+    cv2.polylines(dark, [np.round(points * 16).astype(np.int32)[:, None]], False, 1.0, width_px, cv2.LINE_AA, 4)
     grey *= 1 - darkness * cv2.GaussianBlur(dark, (0, 0), 0.8)
     rgb = np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
     if unseen is not None:
@@ -41,12 +41,12 @@ def draw(points, *, darkness=0.25, unseen=None):
     return rgb
 
 
-def piece(points, *, length_px=90, probability=0.5):
+def piece(points, *, length_px=90, probability=0.5, width_px=5):
     """What a network found of the line: its middle."""
     away = np.linalg.norm(points - SIDE / 2, axis=1)
     mask = np.zeros((SIDE, SIDE), np.uint8)
     some = points[away < length_px / 2]
-    cv2.polylines(mask, [np.round(some * 16).astype(np.int32)[:, None]], False, 1, WIDTH_PX, cv2.LINE_8, 4)
+    cv2.polylines(mask, [np.round(some * 16).astype(np.int32)[:, None]], False, 1, width_px, cv2.LINE_8, 4)
     graph = trace_cracks(mask > 0)
     (branch,) = graph.branches
     sure = np.full(len(branch.points_rc), probability)
@@ -69,6 +69,21 @@ def test_a_piece_of_a_joint_is_left_out_and_counted(turn_deg):
     assert branches == 0
     assert sum(lost) == pytest.approx(90 * GSD_MM / 1000, rel=0.15)
     assert "straight finds" in describe_ruled(lost)[0]
+
+
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [
+        ({"probability": 0.9, "length_px": 150}, 0),  # sure, and long enough for that
+        ({"probability": 0.9, "length_px": 300}, 1),  # so long that it speaks for itself
+        ({"probability": 0.9, "length_px": 150, "width_px": 2}, 1),  # sure and fine
+        ({"probability": 0.5, "length_px": 90, "width_px": 2}, 0),  # fine and unsure
+    ],
+)
+def test_how_sure_a_find_is_says_what_is_needed(found, kept):
+    joint = line(0.0, 17)
+    width_px = found.get("width_px", 5)
+    assert left(piece(joint, **found), draw(joint, width_px=width_px, darkness=0.35))[0] == kept
 
 
 @pytest.mark.parametrize("turn_deg", [0, 30, 90])

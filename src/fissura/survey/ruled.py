@@ -22,9 +22,11 @@ from fissura.spec import ConfidenceCurve
 from fissura.survey.joints import LONG_GSD_MM, LONG_MM, LONG_WIDTH_MM, LONG_WIDTH_PX, UNSURE, WANDER_PER_M_MM
 from fissura.survey.keeping import keep, length_m
 
-LEAST_MM, REACH_MM, BLOCK_MM = 150.0, 1000.0, 50.0
-"""Shorter finds give no direction. So far beyond its ends a find's line is followed, in blocks of this length, over
-which the grain of the ground evens out."""
+LEAST_MM, LEAST_SURE_MM, REACH_MM, BLOCK_MM = 150.0, 500.0, 1000.0, 50.0
+"""Shorter finds give no direction, and those that are sure (`UNSURE`) have to be longer. So far beyond its ends a find's
+line is followed, in blocks of the last length, over which the grain of the ground evens out."""
+FINE_MM, FINE_PX = 8.0, 1.6
+"""Unsure finds are judged from this width on: the mean of a block tells a place to a fraction of a pixel."""
 AS_DARK, _ASIDE_PX = 0.4, 4.0
 """A block carries the line on if, so near to where it should be, something is darker than its surroundings by this
 share of what the find is."""
@@ -55,7 +57,7 @@ class _Strip:
 def without_ruled(
     graph: CrackGraph, widths: WidthReport, read_rgb: ReadRgb, scale: GroundScale | None, curve: ConfidenceCurve
 ) -> tuple[CrackGraph, WidthReport, tuple[float, ...]]:
-    """Leave out unsure straight finds on lines that go straight on in the picture.
+    """Leave out straight finds on lines that go straight on in the picture.
 
     Args:
         graph: Centrelines.
@@ -70,24 +72,26 @@ def without_ruled(
         return graph, widths, ()
     lost = {
         k for k, (branch, measured) in enumerate(zip(graph.branches, widths.branches, strict=True))
-        if branch_confidence(branch, curve) < UNSURE
-        and _is_ruled(branch, measured.width_px, read_rgb, scale, graph.size_hw)
+        if _is_ruled(branch, measured.width_px, read_rgb, scale, graph.size_hw, branch_confidence(branch, curve))
     }  # fmt: skip
     kept = [k for k in range(len(graph.branches)) if k not in lost]
     return (*keep(graph, widths, kept), tuple(length_m(graph.branches[k].points_rc, scale) for k in sorted(lost)))
 
 
 def _is_ruled(
-    branch: Branch, width_px: Values, read_rgb: ReadRgb, scale: GroundScale, size_hw: tuple[int, int]
+    branch: Branch, width_px: Values, read_rgb: ReadRgb, scale: GroundScale, size_hw: tuple[int, int], sure: float
 ) -> bool:
     per_px = float(np.mean(width_per_px(branch.points_rc, scale)))
     width = float(width_px.mean())
-    if width < LONG_WIDTH_PX or not LONG_WIDTH_MM <= width * per_px <= LONG_GSD_MM * width:
+    least = (LONG_WIDTH_PX, LONG_WIDTH_MM) if sure >= UNSURE else (FINE_PX, FINE_MM)
+    if width < least[0] or not least[1] <= width * per_px <= LONG_GSD_MM * width:
         return False
     middle = branch.points_rc.mean(axis=0)
     along = np.linalg.svd(branch.points_rc - middle, full_matrices=False)[2][0]
     at = (branch.points_rc - middle) @ along
-    if (at.max() - at.min()) * per_px < LEAST_MM:
+    length = float(at.max() - at.min()) * per_px
+    # Longer ones that are sure were judged by themselves.
+    if length < LEAST_MM or (sure >= UNSURE and not LEAST_SURE_MM <= length <= LONG_MM):
         return False
     strip = _look_along(middle, along, (float(at.min()), float(at.max())), width, per_px, read_rgb, size_hw)
     return _goes_straight_on(strip, per_px)
