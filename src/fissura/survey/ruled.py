@@ -23,8 +23,8 @@ from fissura.survey.joints import LONG_GSD_MM, LONG_MM, LONG_WIDTH_MM, LONG_WIDT
 from fissura.survey.keeping import keep, length_m
 
 LEAST_MM, LEAST_SURE_MM, REACH_MM, BLOCK_MM = 150.0, 500.0, 1000.0, 50.0
-"""Shorter finds give no direction, and those that are sure (`UNSURE`) have to be longer. So far beyond its ends a find's
-line is followed, in blocks of the last length, over which the grain of the ground evens out."""
+"""Shorter finds give no direction, and those that are sure (`UNSURE`) have to be longer. So far beyond its ends a
+find's line is followed, in blocks of the last length, over which the grain of the ground evens out."""
 FINE_MM, FINE_PX = 8.0, 1.6
 """Unsure finds are judged from this width on: the mean of a block tells a place to a fraction of a pixel."""
 AS_DARK, _ASIDE_PX = 0.4, 4.0
