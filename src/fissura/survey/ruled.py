@@ -19,7 +19,15 @@ from fissura.measure.model import Branch, CrackGraph, Points, Values
 from fissura.measure.widths import WidthReport
 from fissura.measure.windows import ReadRgb
 from fissura.spec import ConfidenceCurve
-from fissura.survey.joints import LONG_GSD_MM, LONG_MM, LONG_WIDTH_MM, LONG_WIDTH_PX, UNSURE, WANDER_PER_M_MM
+from fissura.survey.joints import (
+    LONG_GSD_MM,
+    LONG_MM,
+    LONG_WIDTH_MM,
+    LONG_WIDTH_PX,
+    LONG_WINDOW_MM,
+    UNSURE,
+    WANDER_PER_M_MM,
+)
 from fissura.survey.keeping import keep, length_m
 
 LEAST_MM, LEAST_SURE_MM, REACH_MM, BLOCK_MM = 150.0, 500.0, 1000.0, 50.0
@@ -32,7 +40,7 @@ AS_DARK, _ASIDE_PX = 0.4, 4.0
 share of what the find is."""
 CARRIED = 0.8
 """Share of the blocks that have to, over a line of `LONG_MM` at least, the find included."""
-_FLANK_PX = 10
+_FLANK_PX, _AT_ONCE_PX = 10, 512
 _BLACK = 3.0
 """Grey up to here is ground that nobody saw."""
 
@@ -90,8 +98,8 @@ def _is_ruled(
     along = np.linalg.svd(branch.points_rc - middle, full_matrices=False)[2][0]
     at = (branch.points_rc - middle) @ along
     length = float(at.max() - at.min()) * per_px
-    # Longer ones that are sure were judged by themselves.
-    if length < LEAST_MM or (sure >= UNSURE and not LEAST_SURE_MM <= length <= LONG_MM):
+    shortest, longest = (LEAST_SURE_MM, LONG_MM) if sure >= UNSURE else (LEAST_MM, LONG_WINDOW_MM)
+    if not shortest <= length <= longest:  # longer ones are judged by themselves
         return False
     strip = _look_along(middle, along, (float(at.min()), float(at.max())), width, per_px, read_rgb, size_hw)
     return _goes_straight_on(strip, per_px)
@@ -110,12 +118,11 @@ def _look_along(
     s = start + np.arange(count * block) + 0.5
     u = np.arange(-side, side + 1, dtype=np.float64)
     across = np.array([-along[1], along[0]])
-    at = middle + s[:, None, None] * along + u[None, :, None] * across
-    low = np.clip(np.floor(at.min(axis=(0, 1))).astype(int) - 1, 0, np.array(size_hw) - 1)
-    high = np.clip(np.ceil(at.max(axis=(0, 1))).astype(int) + 2, low + 1, size_hw)
-    grey = cv2.cvtColor(read_rgb(slice(low[0], high[0]), slice(low[1], high[1])), cv2.COLOR_RGB2GRAY)
-    r, c = ((at[..., k] - low[k]).astype(np.float32) for k in (0, 1))
-    values = cv2.remap(grey, c, r, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0).astype(np.float64)
+    # Aslant, a long strip lies in a large window: piece by piece.
+    values = np.concatenate([
+        _sample(middle + part[:, None, None] * along + u[None, :, None] * across, read_rgb, size_hw)
+        for part in np.array_split(s, -(-len(s) // _AT_ONCE_PX))
+    ])  # fmt: skip
     seen = (values > _BLACK).reshape(count, block, -1).mean(axis=(1, 2)) > 0.9
     profile = values.reshape(count, block, -1).mean(axis=1)
     broad = max(round(width), 1)
@@ -129,6 +136,16 @@ def _look_along(
     around = (profile * ground).sum(axis=1) / ground.sum(axis=1)
     dark = np.where(seen, 1.0 - peak / np.maximum(around, 1e-6), np.nan)
     return _Strip(dark, aside, beyond, beyond + own - 1)
+
+
+def _sample(at: Points, read_rgb: ReadRgb, size_hw: tuple[int, int]) -> Values:
+    """Grey at points (row, column), shape (M, K, 2) to (M, K); 0 outside of the picture."""
+    low = np.clip(np.floor(at.min(axis=(0, 1))).astype(int) - 1, 0, np.array(size_hw) - 1)
+    high = np.clip(np.ceil(at.max(axis=(0, 1))).astype(int) + 2, low + 1, size_hw)
+    grey = cv2.cvtColor(read_rgb(slice(low[0], high[0]), slice(low[1], high[1])), cv2.COLOR_RGB2GRAY)
+    r, c = ((at[..., k] - low[k]).astype(np.float32) for k in (0, 1))
+    values = cv2.remap(grey, c, r, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.asarray(values, np.float64)
 
 
 def _goes_straight_on(strip: _Strip, per_px: float) -> bool:
