@@ -43,7 +43,7 @@ def without_green(
         grown = (flanks.green > GREEN) & (beside > GREEN)  # NaN is not
         if grown.mean() > 0.5:
             lost.append(k)
-    kept = [k for k in range(len(graph.branches)) if k not in set(lost)]
+    kept = sorted(set(range(len(graph.branches))) - set(lost))
     return (*keep(graph, widths, kept), tuple(length_m(graph.branches[k].points_rc, scale) for k in lost))
 
 
