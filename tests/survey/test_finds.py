@@ -17,8 +17,10 @@ from fissura.survey.finds import (
     LEAST_CONFIDENCE,
     confidence_limit,
     describe_doubtful,
+    describe_spots,
     tell_cracks,
     without_doubtful,
+    without_spots,
     without_wide,
 )
 
@@ -48,6 +50,22 @@ def test_shadows_patches_and_seals_are_no_cracks(branches, kept):
     assert len(measured.branches) == len(kept)
     assert sum(lost) == pytest.approx(0.5 * (len(branches) - len(kept)))
     assert without_wide(graph, widths, None)[0] is graph
+
+
+@pytest.mark.parametrize(("branches", "kept"), [
+    ([(0, 30.0, 1.0), (1, 40.0, 1.0)], [0]),  # 3.3 and 2.5 times as long as wide
+    ([(0, 40.0, 1.0), (0, 40.0, 1.0)], [0, 1]),  # together long enough
+    ([(0, 90.0, 1.0), (0, 60.0, 1.0)], []),
+])  # fmt: skip
+def test_what_is_hardly_longer_than_wide_is_a_spot(branches, kept):
+    graph, widths = network(*branches)
+    left, measured, lost = without_spots(graph, widths, GroundScale.uniform(5.0))
+    assert [b.points_rc[0, 0] / 50 for b in left.branches] == kept
+    assert len(measured.branches) == len(kept)
+    assert sum(lost) == pytest.approx(0.5 * (len(branches) - len(kept)))
+    assert len(describe_spots(lost)) == bool(lost)
+    unscaled = without_spots(graph, widths, None)
+    assert len(unscaled[0].branches) == len(kept) and np.isnan(unscaled[2]).all()
 
 
 CURVE = ConfidenceCurve(intercept=0.0, logit=(1.0, 0.0), log_length=(0.0, 0.0))

@@ -24,6 +24,9 @@ from fissura.survey.ruled import describe_ruled, without_ruled
 WIDEST_CRACK_MM = 150.0
 """What is wider on the whole is a shadow, a patch or a hole, whatever the network says: ASTM D6433 calls 75 mm high."""
 WIDEST_PLAIN_MM, _PROFILE_PX = 60.0, 10.0
+SPOT = 3.0
+"""Finds less than so many times as long as wide are spots: of what networks find on photographs a thousandth of the
+right length is in such finds, and 15 thousandths of the wrong (docs/LOG.md)."""
 LEAST_CONFIDENCE, CLOSE_GSD_MM = 0.35, 10.0
 """Finds that are less sure are left out where a pixel is at most so large on the ground. Confidences are fitted on
 photographs from nearby; on real frames of 17 mm a pixel a fifth of the cracks is below that limit (docs/LOG.md)."""
@@ -43,6 +46,7 @@ class LeftOut:
         joints: Straight bands and rings, see `without_joints`.
         ruled: On lines that go straight on, see `without_ruled`.
         borders: Along the border of the road, see `without_borders`.
+        spots: Hardly longer than wide, see `without_spots`.
         closed: Gaps that were closed, see `close_valleys`; they are reported.
     """
 
@@ -55,6 +59,7 @@ class LeftOut:
     joints: tuple[float, ...] = ()
     ruled: tuple[float, ...] = ()
     borders: tuple[float, ...] = ()
+    spots: tuple[float, ...] = ()
     closed: tuple[float, ...] = ()
 
     @property
@@ -63,7 +68,7 @@ class LeftOut:
         return (
             *_describe_closed(self.closed), *describe_wide(self.wide), *describe_pale(self.pale),
             *describe_outlines(self.outlines), *describe_green(self.green), *describe_joints(self.joints),
-            *describe_ruled(self.ruled), *describe_borders(self.borders),
+            *describe_ruled(self.ruled), *describe_borders(self.borders), *describe_spots(self.spots),
             *describe_doubtful(self.doubtful, self.least_confidence),
         )  # fmt: skip
 
@@ -99,6 +104,7 @@ def tell_cracks(
     joints: tuple[float, ...] = ()
     ruled: tuple[float, ...] = ()
     borders: tuple[float, ...] = ()
+    spots: tuple[float, ...] = ()
     if curve is not None:
         graph, widths, pale, outlines = without_unlike(graph, widths, read_rgb, scale)
         graph, widths, green = without_green(graph, widths, read_rgb, scale)
@@ -107,9 +113,10 @@ def tell_cracks(
         if known_at is not None:
             graph, widths, borders = without_borders(graph, widths, known_at, curve, scale)
         graph, widths = _without_loose(graph, widths)
+        graph, widths, spots = without_spots(graph, widths, scale)
     left = {id(branch) for branch in graph.branches}
     closed = tuple(length_m(b.points_rc, scale) for b in closures if id(b) in left)
-    left_out = LeftOut(wide, doubtful, least_confidence, pale, outlines, green, joints, ruled, borders, closed)
+    left_out = LeftOut(wide, doubtful, least_confidence, pale, outlines, green, joints, ruled, borders, spots, closed)
     return graph, widths, left_out
 
 
@@ -198,6 +205,29 @@ def without_wide(
     return (*keep(graph, widths, [int(k) for k in np.flatnonzero(~wide)]), tuple(float(v) for v in lost[lost > 0]))
 
 
+def without_spots(
+    graph: CrackGraph, widths: WidthReport, scale: GroundScale | None
+) -> tuple[CrackGraph, WidthReport, tuple[float, ...]]:
+    """Leave out whole finds that are less than `SPOT` times as long as wide: dapples of shade, holes, droppings.
+
+    Args:
+        graph: Centrelines.
+        widths: Of its branches.
+        scale: For lengths.
+    Returns:
+        What is left, and the length in metres of each find that was left out, NaN without a scale.
+    """
+    if not graph.branches:
+        return graph, widths, ()
+    length = np.array([b.length_px for b in graph.branches])
+    broad = np.array([measured.width_px.mean() for measured in widths.branches])
+    of = np.unique([b.crack_id for b in graph.branches], return_inverse=True)[1]
+    total = np.bincount(of, length)
+    spot = total**2 < SPOT * np.bincount(of, length * broad)
+    metres = np.bincount(of, [length_m(b.points_rc, scale) for b in graph.branches])
+    return (*keep(graph, widths, [int(k) for k in np.flatnonzero(~spot[of])]), tuple(map(float, metres[spot])))
+
+
 def _describe_closed(lengths_m: Sequence[float]) -> tuple[str, ...]:
     if not lengths_m:
         return ()
@@ -217,6 +247,15 @@ def describe_wide(lengths_m: Sequence[float]) -> tuple[str, ...]:
         f"{len(lengths_m)} finds of {sum(lengths_m):.1f} m in all were left out: wider than {WIDEST_CRACK_MM:g} mm, or "
         "without the dark profile of a crack, they are shadows, patches, seals or holes",
     )
+
+
+def describe_spots(lengths_m: Sequence[float]) -> tuple[str, ...]:
+    """A note on what `without_spots` left out; none if that was nothing."""
+    if not lengths_m:
+        return ()
+    total = sum(lengths_m)
+    length = "" if np.isnan(total) else f" of {total:.1f} m in all"
+    return (f"{len(lengths_m)} finds{length} were left out: less than {SPOT:g} times as long as wide, they are spots",)
 
 
 def describe_doubtful(lengths_m: Sequence[float], least: float) -> tuple[str, ...]:
