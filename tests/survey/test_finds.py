@@ -37,6 +37,15 @@ def network(*branches):
     return CrackGraph(nodes, tuple(made), (1000, 200)), WidthReport(tuple(widths), 1.0, 0.8)
 
 
+def assert_left(without, branches, kept):
+    """Which of these branches a rule leaves, at 5 mm a pixel; the lengths of what it does not."""
+    left, measured, lost = without(*network(*branches), GroundScale.uniform(5.0))
+    assert [b.points_rc[0, 0] / 50 for b in left.branches] == kept
+    assert len(measured.branches) == len(kept)
+    assert sum(lost) == pytest.approx(0.5 * (len(branches) - len(kept)))
+    return lost
+
+
 @pytest.mark.parametrize(("branches", "kept"), [
     ([(0, 4.0, 1.0), (1, 40.0, 1.0)], [0]),  # 20 and 200 mm
     ([(0, 4.0, 1.0), (0, 60.0, 1.0)], []),  # the crack as a whole is a shadow
@@ -44,11 +53,8 @@ def network(*branches):
     ([(0, 9.0, 0.0)], [0]),  # too few pixels to tell
 ])  # fmt: skip
 def test_shadows_patches_and_seals_are_no_cracks(branches, kept):
+    assert_left(without_wide, branches, kept)
     graph, widths = network(*branches)
-    left, measured, lost = without_wide(graph, widths, GroundScale.uniform(5.0))
-    assert [b.points_rc[0, 0] / 50 for b in left.branches] == kept
-    assert len(measured.branches) == len(kept)
-    assert sum(lost) == pytest.approx(0.5 * (len(branches) - len(kept)))
     assert without_wide(graph, widths, None)[0] is graph
 
 
@@ -58,13 +64,9 @@ def test_shadows_patches_and_seals_are_no_cracks(branches, kept):
     ([(0, 90.0, 1.0), (0, 60.0, 1.0)], []),
 ])  # fmt: skip
 def test_what_is_hardly_longer_than_wide_is_a_spot(branches, kept):
-    graph, widths = network(*branches)
-    left, measured, lost = without_spots(graph, widths, GroundScale.uniform(5.0))
-    assert [b.points_rc[0, 0] / 50 for b in left.branches] == kept
-    assert len(measured.branches) == len(kept)
-    assert sum(lost) == pytest.approx(0.5 * (len(branches) - len(kept)))
+    lost = assert_left(without_spots, branches, kept)
     assert len(describe_spots(lost)) == bool(lost)
-    unscaled = without_spots(graph, widths, None)
+    unscaled = without_spots(*network(*branches), None)
     assert len(unscaled[0].branches) == len(kept) and np.isnan(unscaled[2]).all()
 
 
@@ -187,9 +189,9 @@ def test_what_is_wide_is_dark(shade, width_px, per_px, kept):
     grey[100 - int(width_px / 2) : 100 + int(width_px / 2)] -= shade
     grey[130:, :] = 0  # not seen; the other side counts
     graph, widths, read = band(grey, width_px)
-    left, measured, pale, outlines = without_unlike(graph, widths, read, GroundScale.uniform(per_px))
+    left, measured, pale, outlines, green = without_unlike(graph, widths, read, GroundScale.uniform(per_px))
     assert len(left.branches) == len(measured.branches) == kept
-    assert sum(pale) == pytest.approx(0.0 if kept else 1.0) and outlines == ()
+    assert sum(pale) == pytest.approx(0.0 if kept else 1.0) and outlines == green == ()
     assert without_unlike(graph, widths, read, None)[0] is graph
 
 
@@ -208,9 +210,9 @@ def test_what_is_wide_has_the_same_ground_on_both_sides(beside, width_px, per_px
         grey[100:] = 0.0
     grey[95:105] = 40.0
     graph, widths, read = band(grey, width_px)
-    left, measured, pale, outlines = without_unlike(graph, widths, read, GroundScale.uniform(per_px))
+    left, measured, pale, outlines, green = without_unlike(graph, widths, read, GroundScale.uniform(per_px))
     assert len(left.branches) == len(measured.branches) == kept
-    assert sum(outlines) == pytest.approx(0.0 if kept else 200 * per_px / 1000.0) and pale == ()
+    assert sum(outlines) == pytest.approx(0.0 if kept else 200 * per_px / 1000.0) and pale == green == ()
 
 
 def test_a_branch_of_a_net_has_the_next_crack_beside_it():
@@ -227,7 +229,7 @@ def test_a_branch_of_a_net_has_the_next_crack_beside_it():
     widths = replace(widths, branches=tuple(
         BranchWidths(*np.full((2, 101), 10.0), *np.ones((2, 101), bool)) for _ in range(3)
     ))  # fmt: skip
-    left, _, _, outlines = without_unlike(graph, widths, read, GroundScale.uniform(5.0))
+    left, _, _, outlines, _ = without_unlike(graph, widths, read, GroundScale.uniform(5.0))
     assert left is graph and outlines == ()
 
 

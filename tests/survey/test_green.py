@@ -7,7 +7,7 @@ import pytest
 from fissura.geo.scale import GroundScale
 from fissura.measure.graph import trace_cracks
 from fissura.measure.widths import mask_widths
-from fissura.survey.green import describe_green, without_green
+from fissura.survey.beside import describe_green, without_unlike
 
 ASPHALT, GRASS, SHADE, CONCRETE_WARM = (120, 120, 122), (90, 130, 60), (16, 30, 12), (150, 140, 125)
 
@@ -38,16 +38,19 @@ def picture(left, right, line, *, width_px=9):
 def test_green_inside_and_beside(left, right, line, width_px, kept):
     rgb, mask = picture(left, right, line, width_px=width_px)
     graph = trace_cracks(mask)
-    found, widths, lost = without_green(graph, mask_widths(graph), lambda r, c: rgb[r, c], GroundScale.uniform(5.0))
+    found, widths, pale, outlines, lost = without_unlike(
+        graph, mask_widths(graph), lambda r, c: rgb[r, c], GroundScale.uniform(2.0)
+    )
+    assert pale == outlines == ()
     assert len(found.branches) == len(widths.branches) == kept
-    assert sum(lost) == pytest.approx(0.0 if kept else 0.8, rel=0.1)
+    assert sum(lost) == pytest.approx(0.0 if kept else 0.32, rel=0.1)
     assert (describe_green(lost) == ()) == bool(kept)
 
 
 def test_a_picture_without_a_scale_tells_green_too():
     rgb, mask = picture(GRASS, GRASS, SHADE)
     graph = trace_cracks(mask)
-    found, _, lost = without_green(graph, mask_widths(graph), lambda r, c: rgb[r, c], None)
+    found, *_, lost = without_unlike(graph, mask_widths(graph), lambda r, c: rgb[r, c], None)
     assert not found.branches
     assert np.isnan(lost).all() and describe_green(lost)[0].startswith("1 finds were left out")
 
@@ -56,4 +59,4 @@ def test_a_dark_side_that_nobody_saw_is_not_green():
     rgb, mask = picture(ASPHALT, ASPHALT, GRASS)
     rgb[:, 110:] = 0
     graph = trace_cracks(mask)
-    assert len(without_green(graph, mask_widths(graph), lambda r, c: rgb[r, c], None)[0].branches) == 1
+    assert len(without_unlike(graph, mask_widths(graph), lambda r, c: rgb[r, c], None)[0].branches) == 1

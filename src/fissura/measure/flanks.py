@@ -13,11 +13,11 @@ from fissura.measure.windows import ReadRgb
 
 _EVERY, _AT_ONCE = 5, 100
 """Points apart that are looked at, and how many in one window."""
-_FLANK_PX, _GAP_PX = 10, 3.0
+FLANK_PX, GAP_PX = 10, 3.0
 """Width of the ground that counts on either side, and its distance from the crack's edge."""
 _MIDDLE = 0.6
 """Share of the width that counts as the middle."""
-_BLACK = 3.0
+BLACK = 3.0
 """Grey up to here is ground that nobody saw."""
 _LEAST_SEEN = 3
 """Pixels of a side that must have been seen for it to count."""
@@ -86,7 +86,7 @@ def flanks_along(branch: Branch, width_px: Values, read_rgb: ReadRgb, size_hw: t
 
 
 def _part(points: Points, across: Points, width: Values, read_rgb: ReadRgb, size_hw: tuple[int, int]) -> Flanks:
-    reach = int(np.ceil(width.max() / 2 + _GAP_PX + _FLANK_PX)) + 1
+    reach = int(np.ceil(width.max() / 2 + GAP_PX + FLANK_PX)) + 1
     low = np.clip(np.floor(points.min(axis=0)).astype(int) - reach, 0, np.array(size_hw) - 1)
     high = np.clip(np.ceil(points.max(axis=0)).astype(int) + reach + 1, low + 1, size_hw)
     rgb = read_rgb(slice(low[0], high[0]), slice(low[1], high[1]))
@@ -96,11 +96,11 @@ def _part(points: Points, across: Points, width: Values, read_rgb: ReadRgb, size
     r, c = at[..., 0].astype(np.float32), at[..., 1].astype(np.float32)
     values = cv2.remap(grey, c, r, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
     # A sample counts where the picture holds all the pixels it is made of, and one of ground where none is black.
-    known = np.dstack([np.ones(grey.shape, np.float32), grey > _BLACK]).astype(np.float32)
+    known = np.dstack([np.ones(grey.shape, np.float32), grey > BLACK]).astype(np.float32)
     seen = cv2.remap(known, c, r, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0) > 0.99
     inside, lit = seen[..., 0], seen[..., 1]
-    edge = width[:, None] / 2 + _GAP_PX
-    beside = [lit & (sign * offsets >= edge) & (sign * offsets < edge + _FLANK_PX) for sign in (-1, 1)]
+    edge = width[:, None] / 2 + GAP_PX
+    beside = [lit & (sign * offsets >= edge) & (sign * offsets < edge + FLANK_PX) for sign in (-1, 1)]
     within = inside & (np.abs(offsets) <= np.maximum(_MIDDLE * width[:, None] / 2, 0.5))
     colours = cv2.remap(rgb, c, r, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
     return Flanks(

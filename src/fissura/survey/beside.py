@@ -1,4 +1,4 @@
-"""Finds that are wide but not dark, or that part two surfaces: shadows, stains and outlines, no cracks."""
+"""Finds that are wide but not dark, that part two surfaces, or lie in what is green: shadows, outlines, crowns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fissura.measure.measuring import width_per_px
 from fissura.measure.model import CrackGraph, Values
 from fissura.measure.widths import WidthReport
 from fissura.measure.windows import ReadRgb
-from fissura.survey.keeping import keep, length_m
+from fissura.survey.keeping import in_all, keep, length_m
 
 WIDE_MM, WIDE_PX = 25.0, 5.0
 """What is narrower, or seen smaller, is not judged: blur makes it pale, and a painted line may lie beside it."""
@@ -23,41 +23,57 @@ MOST_UNEVEN = 0.4
 """A crack has the same ground on both sides. Of 488 m of finds on four drawn flights that were right none parted
 grounds so different, of 8.5 m that were wrong 3.1 m; of wide cracks in photographs up to 4 % of the length do, 6 %
 where masks are drawn too wide (docs/LOG.md)."""
+GREEN, LEAST_GREEN_PX = 0.1, 3.0
+"""Excess green from which on something grows there, and the width from which on a find has a colour of its own. Of
+96,000 pixels of true cracks in photographs none is so green inside and on one side (docs/LOG.md)."""
 _MOST = 0.5
-"""Share of a find's length that has to part two grounds: beside one branch of a net another crack may lie."""
+"""Share of a find's length that has to part two grounds, since beside one branch of a net another crack may lie; and of
+a branch that has to be green."""
 
 
 def without_unlike(
     graph: CrackGraph, widths: WidthReport, read_rgb: ReadRgb, scale: GroundScale | None
-) -> tuple[CrackGraph, WidthReport, tuple[float, ...], tuple[float, ...]]:
-    """Leave out wide branches that are too bright, and those of finds whose two sides are not alike along most of them.
+) -> tuple[CrackGraph, WidthReport, tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Leave out what does not look like a crack in its ground.
 
-    The latter are outlines of what stands on the road or is let into it: vehicles, kerbs, covers, walls.
+    Wide branches that are too bright; those of finds whose two sides are not alike along most of them, which are
+    outlines of what stands on the road or is let into it: vehicles, kerbs, covers, walls; and branches that are green
+    inside and on one side at least: crowns, grass and ivy, whose gaps and shadows networks take for cracks. What grows
+    in a crack has ground that is not green on both sides.
 
     Args:
         graph: Centrelines.
         widths: Of its branches.
         read_rgb: Reads a window of the picture they were found in.
-        scale: Without one nothing is left out.
+        scale: Without one only green is told.
     Returns:
-        What is left, and the lengths in metres of the branches that were left out: of pale ones, of outlines.
+        What is left, and the lengths in metres of the branches that were left out, NaN without a scale: of pale ones,
+        of outlines, of green ones.
     """
-    if scale is None or not graph.branches:
-        return graph, widths, (), ()
+    if not graph.branches:
+        return graph, widths, (), (), ()
     length = np.array([length_m(branch.points_rc, scale) for branch in graph.branches])
-    pale, parting = np.zeros(len(length), np.bool_), np.zeros(len(length), np.bool_)
+    pale, parting, green = (np.zeros(len(length), np.bool_) for _ in range(3))
     for k, (branch, measured) in enumerate(zip(graph.branches, widths.branches, strict=True)):
         width_px = measured.width_px
-        width_mm = float((width_px * width_per_px(branch.points_rc, scale)).mean())
-        if width_mm >= WIDE_MM and width_px.mean() >= WIDE_PX:
-            flanks = flanks_along(branch, width_px, read_rgb, graph.size_hw)
+        if width_px.mean() < LEAST_GREEN_PX:
+            continue
+        flanks = flanks_along(branch, width_px, read_rgb, graph.size_hw)
+        grown = (flanks.green > GREEN) & (np.fmax(*flanks.green_sides) > GREEN)  # NaN is not
+        green[k] = grown.mean() > _MOST
+        if scale is None or width_px.mean() < WIDE_PX:
+            continue
+        if float((width_px * width_per_px(branch.points_rc, scale)).mean()) >= WIDE_MM:
             # Where nothing beside it was seen nobody can tell.
             pale[k] = _median(flanks.darkness, 1.0) < LEAST_DARKNESS
             parting[k] = abs(_median(flanks.unevenness, 0.0)) > MOST_UNEVEN
     of = np.unique([b.crack_id for b in graph.branches], return_inverse=True)[1]
     outline = parting & ~pale & (np.bincount(of, length * parting) > _MOST * np.bincount(of, length))[of]
-    kept = [int(k) for k in np.flatnonzero(~(pale | outline))]
-    return (*keep(graph, widths, kept), tuple(map(float, length[pale])), tuple(map(float, length[outline])))
+    green &= ~(pale | outline)
+    kept = [int(k) for k in np.flatnonzero(~(pale | outline | green))]
+    graph, widths = keep(graph, widths, kept)
+    of_pale, of_outlines, of_green = (tuple(map(float, length[some])) for some in (pale, outline, green))
+    return graph, widths, of_pale, of_outlines, of_green
 
 
 def _median(values: Values, unseen: float) -> float:
@@ -82,4 +98,13 @@ def describe_outlines(lengths_m: Sequence[float]) -> tuple[str, ...]:
     return (
         f"{len(lengths_m)} finds of {sum(lengths_m):.1f} m in all were left out: {WIDE_MM:g} mm wide and more, with "
         "ground of another brightness on one side than on the other, they are outlines of vehicles, kerbs or covers",
+    )
+
+
+def describe_green(lengths_m: Sequence[float]) -> tuple[str, ...]:
+    """A note on what is green; none if that was nothing."""
+    if not lengths_m:
+        return ()
+    return (
+        f"{len(lengths_m)} finds{in_all(lengths_m)} were left out: they lie in what is green, crowns, grass or ivy",
     )

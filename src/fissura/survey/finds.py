@@ -14,11 +14,10 @@ from fissura.measure.valleys import close_valleys
 from fissura.measure.widths import WidthReport
 from fissura.measure.windows import ReadRgb, measure_widths_by_windows
 from fissura.spec import ConfidenceCurve
-from fissura.survey.beside import describe_outlines, describe_pale, without_unlike
+from fissura.survey.beside import describe_green, describe_outlines, describe_pale, without_unlike
 from fissura.survey.borders import KnownAt, describe_borders, without_borders
-from fissura.survey.green import describe_green, without_green
 from fissura.survey.joints import describe_joints, without_joints
-from fissura.survey.keeping import keep, length_m
+from fissura.survey.keeping import in_all, keep, length_m
 from fissura.survey.ruled import describe_ruled, without_ruled
 
 WIDEST_CRACK_MM = 150.0
@@ -42,7 +41,7 @@ class LeftOut:
         least_confidence: 0 to 1.
         pale: Too bright for their width, see `without_unlike`.
         outlines: Between two surfaces, likewise.
-        green: In crowns and grass, see `without_green`.
+        green: In crowns and grass, likewise.
         joints: Straight bands and rings, see `without_joints`.
         ruled: On lines that go straight on, see `without_ruled`.
         borders: Along the border of the road, see `without_borders`.
@@ -106,8 +105,7 @@ def tell_cracks(
     borders: tuple[float, ...] = ()
     spots: tuple[float, ...] = ()
     if curve is not None:
-        graph, widths, pale, outlines = without_unlike(graph, widths, read_rgb, scale)
-        graph, widths, green = without_green(graph, widths, read_rgb, scale)
+        graph, widths, pale, outlines, green = without_unlike(graph, widths, read_rgb, scale)
         graph, widths, joints = without_joints(graph, widths, scale, curve)
         graph, widths, ruled = without_ruled(graph, widths, read_rgb, scale, curve)
         if known_at is not None:
@@ -231,11 +229,9 @@ def without_spots(
 def _describe_closed(lengths_m: Sequence[float]) -> tuple[str, ...]:
     if not lengths_m:
         return ()
-    total = sum(lengths_m)
-    length = "" if np.isnan(total) else f" of {total:.1f} m in all"
     return (
-        f"{len(lengths_m)} gaps{length} in cracks were closed where the picture shows a dark line from one end to the "
-        "other; their rows have a bridged_share of 1",
+        f"{len(lengths_m)} gaps{in_all(lengths_m)} in cracks were closed where the picture shows a dark line from one "
+        "end to the other; their rows have a bridged_share of 1",
     )
 
 
@@ -253,18 +249,17 @@ def describe_spots(lengths_m: Sequence[float]) -> tuple[str, ...]:
     """A note on what `without_spots` left out; none if that was nothing."""
     if not lengths_m:
         return ()
-    total = sum(lengths_m)
-    length = "" if np.isnan(total) else f" of {total:.1f} m in all"
-    return (f"{len(lengths_m)} finds{length} were left out: less than {SPOT:g} times as long as wide, they are spots",)
+    return (
+        f"{len(lengths_m)} finds{in_all(lengths_m)} were left out: less than {SPOT:g} times as long as wide, they are "
+        "spots",
+    )
 
 
 def describe_doubtful(lengths_m: Sequence[float], least: float) -> tuple[str, ...]:
     """A note on what `without_doubtful` left out; none if that was nothing."""
     if not lengths_m:
         return ()
-    total = sum(lengths_m)
-    length = "" if np.isnan(total) else f" of {total:.1f} m in all"
     return (
-        f"{len(lengths_m)} finds{length} were left out: no part of them is a crack with a confidence of {least:g} or "
-        "more (--least-confidence)",
+        f"{len(lengths_m)} finds{in_all(lengths_m)} were left out: no part of them is a crack with a confidence of "
+        f"{least:g} or more (--least-confidence)",
     )

@@ -27,3 +27,9 @@ def length_m(points_rc: Points, scale: GroundScale | None) -> float:
     if scale is None:
         return float("nan")
     return float(np.linalg.norm(np.diff(scale.to_ground(points_rc), axis=0), axis=1).sum()) / 1000.0
+
+
+def in_all(lengths_m: Sequence[float]) -> str:
+    """`` of 1.2 m in all``, for a note; nothing where lengths are not known."""
+    total = sum(lengths_m)
+    return "" if np.isnan(total) else f" of {total:.1f} m in all"

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from fissura.geo.scale import GroundScale
+from fissura.measure.flanks import BLACK, FLANK_PX, GAP_PX
 from fissura.measure.measuring import branch_confidence, width_per_px
 from fissura.measure.model import Branch, CrackGraph, Points, Values
 from fissura.measure.widths import WidthReport
@@ -28,7 +29,7 @@ from fissura.survey.joints import (
     UNSURE,
     WANDER_PER_M_MM,
 )
-from fissura.survey.keeping import keep, length_m
+from fissura.survey.keeping import in_all, keep, length_m
 
 LEAST_MM, LEAST_SURE_MM, REACH_MM, BLOCK_MM = 150.0, 500.0, 1000.0, 50.0
 """Shorter finds give no direction, and those that are sure (`UNSURE`) have to be longer. So far beyond its ends a
@@ -40,9 +41,7 @@ AS_DARK, _ASIDE_PX = 0.4, 4.0
 share of what the find is."""
 CARRIED = 0.8
 """Share of the blocks that have to, over a line of `LONG_MM` at least, the find included."""
-_FLANK_PX, _AT_ONCE_PX = 10, 512
-_BLACK = 3.0
-"""Grey up to here is ground that nobody saw."""
+_AT_ONCE_PX = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +113,7 @@ def _look_along(
     own = max(int((ends[1] - ends[0]) / block), 1)
     count = own + 2 * beyond
     start = (ends[0] + ends[1]) / 2 - count * block / 2
-    side = int(np.ceil(width / 2 + _ASIDE_PX + _FLANK_PX))
+    side = int(np.ceil(width / 2 + _ASIDE_PX + FLANK_PX))
     s = start + np.arange(count * block) + 0.5
     u = np.arange(-side, side + 1, dtype=np.float64)
     across = np.array([-along[1], along[0]])
@@ -123,7 +122,7 @@ def _look_along(
         _sample(middle + part[:, None, None] * along + u[None, :, None] * across, read_rgb, size_hw)
         for part in np.array_split(s, -(-len(s) // _AT_ONCE_PX))
     ])  # fmt: skip
-    seen = (values > _BLACK).reshape(count, block, -1).mean(axis=(1, 2)) > 0.9
+    seen = (values > BLACK).reshape(count, block, -1).mean(axis=(1, 2)) > 0.9
     profile = values.reshape(count, block, -1).mean(axis=1)
     broad = max(round(width), 1)
     inside = cv2.blur(profile, (broad, 1), borderType=cv2.BORDER_REPLICATE)
@@ -132,7 +131,7 @@ def _look_along(
     rows = np.arange(count)
     before, peak, after = (inside[rows, np.clip(best + d, 0, len(u) - 1)] for d in (-1, 0, 1))
     aside = u[best] + np.clip(0.5 * (before - after) / np.maximum(before - 2 * peak + after, 1e-6), -0.5, 0.5)
-    ground = np.abs(u[None] - aside[:, None]) >= width / 2 + 3.0
+    ground = np.abs(u[None] - aside[:, None]) >= width / 2 + GAP_PX
     around = (profile * ground).sum(axis=1) / ground.sum(axis=1)
     dark = np.where(seen, 1.0 - peak / np.maximum(around, 1e-6), np.nan)
     return _Strip(dark, aside, beyond, beyond + own - 1)
@@ -174,6 +173,6 @@ def describe_ruled(lengths_m: Sequence[float]) -> tuple[str, ...]:
     if not lengths_m:
         return ()
     return (
-        f"{len(lengths_m)} straight finds of {sum(lengths_m):.1f} m in all were left out: they lie on a dark line that "
+        f"{len(lengths_m)} straight finds{in_all(lengths_m)} were left out: they lie on a dark line that "
         f"goes straight on in the picture, {LONG_MM / 1000.0:g} m and more, as joints and seals do and cracks do not",
     )

@@ -25,7 +25,8 @@ class Teacher:
     Args:
         weights: A .safetensors file with a model card.
         compiled: Compile it as the student is.
-        magnifications: Sizes at which it looks, see `DistillConfig`; sides are rounded to `_SIDE_STEP` pixels.
+        magnifications: Sizes at which it looks, see `DistillConfig`; other sides than the crop's own are rounded to
+            `_SIDE_STEP` pixels.
     Raises:
         ModelError: The file is no model of ours.
     """
@@ -47,10 +48,9 @@ class Teacher:
         return torch.stack(said).mean(dim=0)
 
     def _say(self, run: Callable[[Tensor], list[Tensor]], images: Tensor, magnification: float) -> Tensor:
-        size = images.shape[-2:]
-        seen = [max(round(side * magnification / _SIDE_STEP), 1) * _SIDE_STEP for side in size]
-        resized = seen != list(size)
+        size, resized = images.shape[-2:], magnification != 1.0
         if resized:
+            seen = [max(round(side * magnification / _SIDE_STEP), 1) * _SIDE_STEP for side in size]
             images = F.interpolate(images, seen, mode="bilinear", antialias=True)
         ready = normalise(images, self.card).contiguous(memory_format=torch.channels_last)
         probability = torch.sigmoid(run(ready)[-1].float())
