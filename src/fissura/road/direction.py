@@ -9,8 +9,9 @@ Therefore the edges, and the lines and seams on the road, are averaged again, ea
 the direction that was found.
 
 Where roads meet, edges of several directions mix, and their mean is the direction of none. There every direction is
-asked for by itself: edges and painted lines that run in it count along their own continuation. The direction with the
-most support wins, and where several have some, the network that sees the whole frame has a say.
+asked for by itself: edges and painted lines that run in it count along their own continuation. In a frame that a
+network has seen, another one that has learned it decides (`fissura.road.junction`); for a mask alone, the direction
+with the most support wins.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fissura.road.junction import junction_directions
+from fissura.road.votes import DIRECTIONS, carry_on, count_votes
 from fissura.types import BoolMask, FloatArray
 
 Plane = npt.NDArray[np.float32]
@@ -30,19 +33,14 @@ _EDGE_SIGMA = 1.5
 _RIM = 3
 _SURE = 0.92
 """Edges that agree this well belong to one road."""
-_MEET, _MEET_SURE = 0.25, 0.75
-"""Where a network takes it to be so probable, roads meet, if somewhere it is surer."""
+_MEET = 0.75
+"""Where a network takes it to be so probable somewhere on the road, roads meet in the frame."""
 _MIXED, _FEW = 0.85, 0.15
 """Without a network: where edges of more than this share of the road agree less than that, roads meet."""
-_DIRECTIONS = 36
 _SCORE_CELLS = 60
 """Cells along the longer side on which they are."""
-_FAINT = 0.03
-"""Edges and lines weaker than this say nothing."""
-_ALONG, _ASIDE = 2.5, 1.0
-"""How far an edge counts along and beside its continuation, in widths of the road."""
-_TRUST = 1.0
-"""How much what the network says weighs against edges and lines, in the logarithm."""
+_BAND = (5.0, 2.0)
+"""Length and width of the band along its continuation in which an edge counts, in widths of the road."""
 _TRACE = 1e-6
 """Weight of what it says by itself: it fills what edges and lines leave open."""
 _PAINT = 3.0
@@ -71,9 +69,10 @@ def orientation_field(
         mask: Road, shape (h, w).
         light: Mean log lightness, shape (h, w): lines and seams on the road then speak, too.
         way: What a network says of where roads run, shape (h', w', 2), cosine and sine of twice the direction, at most
-            about 1 long: where roads meet it tells which direction counts.
+            about 1 long.
         meeting: How probable a network takes it to be that roads of several directions meet, shape (h', w'), 0 to 1.
-            Without it roads meet where edges disagree.
+            With it the direction in frames in which roads meet is told by `junction_directions`. Without it roads meet
+            where edges disagree.
         crossings: Sort out directions where roads meet, and go by what most edges and lines say; False is quicker.
     Returns:
         Shape (ceil(h / 3), ceil(w / 3), 2): cos and sin of twice the direction times the strength of the evidence
@@ -93,23 +92,27 @@ def orientation_field(
         return field
     outline = cosine, sine, strength
     lines = None if light is None else _line_tensor(mask, light)
-    if meeting is not None:
-        unsure = road & (cv2.resize(meeting, size, interpolation=cv2.INTER_LINEAR) > _MEET)
-        unsure &= bool(meeting.max() > _MEET_SURE)
-    else:
-        agreement = np.hypot(near[..., 0], near[..., 1]) / np.maximum(near[..., 2], np.float32(1e-9))
-        unsure = road & (agreement < _SURE)
-        if (road & (agreement < _MIXED)).sum() <= _FEW * road.sum():
-            unsure[:] = False
+    if meeting is not None and _roads_meet(mask, meeting):
+        decided = junction_directions(outline, lines, mask, width, way, meeting)
+        field[road] = cv2.resize(decided, size, interpolation=cv2.INTER_NEAREST)[road]
+        return field
     told = [coarse] if lines is None else [coarse, _LINES * _reduced(lines, size)]
     settled = _settled(field, told, max(_NEARBY * width / _CELL, 1.0))
-    if unsure.any():
-        scored = _best_supported(outline, mask, width, lines, way)
-        settled[unsure] = cv2.resize(scored, size, interpolation=cv2.INTER_NEAREST)[unsure]
+    if meeting is None:
+        agreement = np.hypot(near[..., 0], near[..., 1]) / np.maximum(near[..., 2], np.float32(1e-9))
+        unsure = road & (agreement < _SURE)
+        if (road & (agreement < _MIXED)).sum() > _FEW * road.sum() and unsure.any():
+            scored = _best_supported(outline, mask, width, lines)
+            settled[unsure] = cv2.resize(scored, size, interpolation=cv2.INTER_NEAREST)[unsure]
     if way is not None:
         # Far from any edge and line there is nothing else to go by.
         settled += np.float32(_TRACE) * cv2.resize(way, size, interpolation=cv2.INTER_LINEAR)
     return settled
+
+
+def _roads_meet(mask: BoolMask, meeting: Plane) -> bool:
+    road = cv2.resize(mask.view(np.uint8), meeting.shape[::-1], interpolation=cv2.INTER_AREA) > 0
+    return bool(meeting.max(initial=0.0, where=road) > _MEET)
 
 
 def _settled(field: Plane, told: list[Plane], sigma: float) -> Plane:
@@ -240,65 +243,22 @@ def _double_angle(gx: Plane, gy: Plane) -> tuple[Plane, Plane, Plane]:
 
 
 def _best_supported(
-    outline: tuple[Plane, Plane, Plane],
-    mask: BoolMask,
-    width: float,
-    lines: tuple[Plane, Plane, Plane] | None,
-    way: Plane | None,
+    outline: tuple[Plane, Plane, Plane], mask: BoolMask, width: float, lines: tuple[Plane, Plane, Plane] | None
 ) -> Plane:
     """Of all directions the one that edges and lines support best, as double-angle field on a coarse grid."""
     cell = max(round(max(mask.shape) / _SCORE_CELLS), 1)
-    grid = (-(-mask.shape[1] // cell), -(-mask.shape[0] // cell))
-    sources = [outline]
+    votes = count_votes(outline, cell)
     if lines is not None:
-        sources.append((_PAINT * lines[0], _PAINT * lines[1], _PAINT * lines[2]))
-    votes = np.zeros(_DIRECTIONS * grid[0] * grid[1])
-    place = (np.arange(mask.shape[0]) // cell * grid[0])[:, None] + (np.arange(mask.shape[1]) // cell)[None]
-    for cosine, sine, strength in sources:
-        told = np.flatnonzero(strength > _FAINT)
-        if not len(told):
-            continue
-        double = cv2.phase(cosine.reshape(-1)[told], sine.reshape(-1)[told])
-        position = double.reshape(-1) * np.float32(_DIRECTIONS / (2 * np.pi))
-        lower = position.astype(np.intp)
-        upper_share = (position - lower) * strength.reshape(-1)[told]
-        where = place.reshape(-1)[told]
-        for step, weight in ((0, strength.reshape(-1)[told] - upper_share), (1, upper_share)):
-            index = ((lower + step) % _DIRECTIONS) * (grid[0] * grid[1]) + where
-            votes += np.bincount(index, weight, len(votes))
-    votes = votes.astype(np.float32).reshape(_DIRECTIONS, grid[1], grid[0])
-    support = np.stack([_carry_on(votes[k], np.pi * k / _DIRECTIONS, width / cell) for k in range(_DIRECTIONS)])
-    believed = support
-    if way is not None:
-        # One of the directions that something runs in, never one between.
-        peaks = (support >= np.roll(support, 1, axis=0)) & (support >= np.roll(support, -1, axis=0))
-        believed = support * peaks * _belief(cv2.resize(way, grid, interpolation=cv2.INTER_LINEAR))
-    best = believed.argmax(axis=0)
+        votes += count_votes((_PAINT * lines[0], _PAINT * lines[1], _PAINT * lines[2]), cell)
+    band = _BAND[0] * width / cell, _BAND[1] * width / cell
+    support = np.stack([carry_on(votes[k], k, [band])[0] for k in range(DIRECTIONS)])
+    best = support.argmax(axis=0)
     r, c = np.indices(best.shape)
-    peak, before, after = (support[(best + step) % _DIRECTIONS, r, c] for step in (0, -1, 1))
+    peak, before, after = (support[(best + step) % DIRECTIONS, r, c] for step in (0, -1, 1))
     # A parabola through the best and its neighbours.
     offset = 0.5 * (before - after) / np.minimum(before - 2 * peak + after, -1e-9)
-    double = (best + np.clip(offset, -0.5, 0.5)) * (2 * np.pi / _DIRECTIONS)
+    double = (best + np.clip(offset, -0.5, 0.5)) * (2 * np.pi / DIRECTIONS)
     return np.asarray(np.dstack([np.cos(double), np.sin(double)]) * peak[..., None], dtype=np.float32)
-
-
-def _belief(way: Plane) -> Plane:
-    """How far each direction is believed, from what the network says, (h, w, 2) to (directions, h, w)."""
-    double = np.arange(_DIRECTIONS) * (2 * np.pi / _DIRECTIONS)
-    along = np.cos(double)[:, None, None] * way[..., 0] + np.sin(double)[:, None, None] * way[..., 1]
-    return np.asarray(np.exp(_TRUST * (along - 1)), dtype=np.float32)
-
-
-def _carry_on(votes: Plane, angle: float, width: float) -> Plane:
-    """Spread votes along a direction, and a little beside it. `angle` counter-clockwise from the right, as seen."""
-    h, w = votes.shape
-    side = int(np.ceil(np.hypot(h, w))) + 2
-    turn = cv2.getRotationMatrix2D(((w - 1) / 2, (h - 1) / 2), -float(np.degrees(angle)), 1.0)
-    turn[:, 2] += (side - w) / 2, (side - h) / 2
-    turned = cv2.warpAffine(votes, turn, (side, side), flags=cv2.INTER_LINEAR)
-    long, broad = max(_odd(2 * _ALONG * width), 3), max(_odd(2 * _ASIDE * width), 3)
-    spread = cv2.blur(turned, (min(long, 2 * side - 1), min(broad, 2 * side - 1)), borderType=cv2.BORDER_CONSTANT)
-    return np.asarray(cv2.warpAffine(spread, turn, (w, h), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP), np.float32)
 
 
 def _odd(value: float) -> int:

@@ -1,0 +1,71 @@
+"""How many edges and lines run in each of many directions, and how far each of them reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Plane = npt.NDArray[np.float32]
+
+DIRECTIONS = 36
+"""From the right, counter-clockwise as seen; together half a turn."""
+FAINT = 0.03
+"""Edges and lines weaker than this say nothing."""
+
+
+def count_votes(tensor: tuple[Plane, Plane, Plane], cell: int) -> Plane:
+    """The strength of what runs in each direction, in square cells.
+
+    Args:
+        tensor: Cosine and sine of twice the direction times its strength, and the strength, shape (h, w) each.
+        cell: Side of a cell, in pixels of these.
+    Returns:
+        Shape (directions, ceil(h / cell), ceil(w / cell)); what lies between two directions is shared between them.
+    """
+    cosine, sine, strength = tensor
+    h, w = (-(-side // cell) for side in strength.shape)
+    votes = np.zeros(DIRECTIONS * h * w)
+    told = np.flatnonzero(strength > FAINT)
+    if len(told):
+        double = cv2.phase(cosine.reshape(-1)[told], sine.reshape(-1)[told]).reshape(-1)
+        position = double * np.float32(DIRECTIONS / (2 * np.pi))
+        lower = position.astype(np.intp)
+        weight = strength.reshape(-1)[told]
+        upper = (position - lower) * weight
+        row, column = np.divmod(told, strength.shape[1])
+        where = row // cell * w + column // cell
+        for step, share in ((0, weight - upper), (1, upper)):
+            votes += np.bincount((lower + step) % DIRECTIONS * (h * w) + where, share, len(votes))
+    return votes.astype(np.float32).reshape(DIRECTIONS, h, w)
+
+
+def carry_on(planes: Plane, direction: int, bands: Sequence[tuple[float, float]]) -> list[Plane]:
+    """Means over bands that lie along a direction, beyond the border of zeros.
+
+    Args:
+        planes: Shape (h, w) or (h, w, C), C up to 4.
+        direction: Number of it.
+        bands: Length and width of each band, in cells.
+    Returns:
+        For each band what `planes` has in its mean around each cell, of the same shape.
+    """
+    h, w = planes.shape[:2]
+    side = int(np.ceil(np.hypot(h, w))) + 2
+    degrees = 180.0 * direction / DIRECTIONS
+    turn = cv2.getRotationMatrix2D(((w - 1) / 2, (h - 1) / 2), -degrees, 1.0)
+    turn[:, 2] += (side - w) / 2, (side - h) / 2
+    turned = cv2.warpAffine(planes, turn, (side, side), flags=cv2.INTER_LINEAR)
+    out = []
+    for long, broad in bands:
+        size = tuple(min(max(_odd(x), 3), 2 * side - 1) for x in (long, broad))
+        mean = cv2.blur(turned, size, borderType=cv2.BORDER_CONSTANT)
+        back = cv2.warpAffine(mean, turn, (w, h), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        out.append(np.asarray(back, np.float32))
+    return out
+
+
+def _odd(value: float) -> int:
+    return 2 * int(value / 2) + 1
