@@ -38,11 +38,11 @@ _MEET = 0.75
 _MIXED, _FEW = 0.85, 0.15
 """Without a network: where edges of more than this share of the road agree less than that, roads meet."""
 _SCORE_CELLS = 60
-"""Cells along the longer side on which they are."""
+"""Cells along the longer side in which directions are asked for by themselves then."""
 _BAND = (5.0, 2.0)
 """Length and width of the band along its continuation in which an edge counts, in widths of the road."""
 _TRACE = 1e-6
-"""Weight of what it says by itself: it fills what edges and lines leave open."""
+"""Weight of what a network says: it fills what edges and lines leave open."""
 _PAINT = 3.0
 """Weight of lines on the road against its outline, where roads meet."""
 _LINES = 8.0
