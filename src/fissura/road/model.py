@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.errors import GeometryError
+from fissura.geo.homography import transform
 from fissura.road.direction import direction_at, mean_direction, orientation_field
 from fissura.types import BoolMask, FloatArray
 
@@ -117,7 +118,16 @@ class Road:
         grow = np.array([[width / w, 0, width / w / 2 - 0.5], [0, height / h, height / h / 2 - 0.5], [0, 0, 1]])
         cells = np.linalg.inv(grow) @ np.asarray(to_frame, dtype=np.float64) @ grow
         warped = cv2.warpPerspective(self.mask.view(np.uint8) * np.uint8(255), cells, (w, h), flags=cv2.INTER_LINEAR)
-        return Road.from_mask(np.asarray(warped > 127), self.size_hw, confidence=self.confidence)
+        mask = np.asarray(warped > 127)
+        main = None
+        if self.direction_deg is not None and mask.any():
+            angle = np.radians(self.direction_deg)
+            step = np.array([np.cos(angle), -np.sin(angle)])
+            middle = np.argwhere(self.mask).mean(axis=0)[::-1]
+            dx, dy = np.diff(transform(cells, np.array([middle - step, middle + step])), axis=0)[0]
+            main = float(np.degrees(np.arctan2(-dy, dx))) % 180.0
+        # A prior is asked for its mask: where its road runs is looked at only when somebody wants to know.
+        return Road(mask, self.size_hw, main, self.confidence, bool(mask.any()))
 
     @cached_property
     def _field(self) -> npt.NDArray[np.float32]:
