@@ -11,7 +11,7 @@ import pytest
 
 from fissura.road.direction import direction_at, orientation_field
 from fissura.road.junction import EVIDENCE, cell_side, decide, junction_directions
-from fissura.road.votes import DIRECTIONS, carry_on, count_votes
+from fissura.road.votes import DIRECTIONS, Band, carry_on, count_votes
 
 HW = (270, 480)
 MIDDLE = np.array([[134.5, 239.5]])
@@ -42,7 +42,11 @@ def test_at_a_crossing_it_is_the_direction_of_one_of_the_roads_and_on_each_arm_i
     turn: float, between: float
 ) -> None:
     mask = rounded(band(turn) | band(turn + between))
-    field = orientation_field(mask, meeting=MEETING)
+    said = np.zeros((*HW, 2), np.float32)  # by the network that sees the whole frame: on each road its own
+    for true in (turn, turn + between):
+        said[band(true)] = 0.9 * np.array([np.cos(np.radians(2 * true)), np.sin(np.radians(2 * true))])
+    way = cv2.resize(said, MEETING.shape[::-1], interpolation=cv2.INTER_AREA)
+    field = orientation_field(mask, way=way, meeting=MEETING)
     assert min(off(direction_at(field, HW, MIDDLE)[0], turn + k) for k in (0.0, between)) < 3.0
     for true in (turn, turn + between):
         for side in (-1, 1):
@@ -106,8 +110,8 @@ def test_votes_are_shared_between_neighbouring_directions_and_all_are_counted() 
 def test_a_band_reaches_along_its_direction_only() -> None:
     spot = np.zeros((41, 41), np.float32)
     spot[20, 20] = 1.0
-    (across,) = carry_on(spot, 0, [(21.0, 3.0)])
-    (upwards,) = carry_on(spot, DIRECTIONS // 2, [(21.0, 3.0)])
+    (across,) = carry_on(spot, 0, [Band(21.0, 3.0)])
+    (upwards,) = carry_on(spot, DIRECTIONS // 2, [Band(21.0, 3.0)])
     for mean, reached in ((across, (20, 28)), (upwards, (28, 20))):
         assert mean.sum() == pytest.approx(1.0, abs=0.02)
         assert mean[reached] == pytest.approx(1 / 63, rel=0.1)

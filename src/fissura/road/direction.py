@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.road.junction import junction_directions
-from fissura.road.votes import DIRECTIONS, carry_on, count_votes
+from fissura.road.votes import DIRECTIONS, Band, carry_on, count_votes
 from fissura.types import BoolMask, FloatArray
 
 Plane = npt.NDArray[np.float32]
@@ -35,11 +35,13 @@ _SURE = 0.92
 """Edges that agree this well belong to one road."""
 _MEET = 0.75
 """Where a network takes it to be so probable somewhere on the road, roads meet in the frame."""
+_ONE_ROAD = 0.9
+"""Neighbouring cells whose mean is so much shorter than they are belong to two roads."""
 _MIXED, _FEW = 0.85, 0.15
 """Without a network: where edges of more than this share of the road agree less than that, roads meet."""
 _SCORE_CELLS = 60
 """Cells along the longer side in which directions are asked for by themselves then."""
-_BAND = (5.0, 2.0)
+_LONG, _BROAD = 5.0, 2.0
 """Length and width of the band along its continuation in which an edge counts, in widths of the road."""
 _TRACE = 1e-6
 """Weight of what a network says: it fills what edges and lines leave open."""
@@ -173,6 +175,12 @@ def direction_at(field: FloatArray, mask_hw: tuple[int, int], points_rc: FloatAr
     y, x = (rows - r)[:, None], (cols - c)[:, None]
     upper, lower = field[r, c] * (1 - x) + field[r, c1] * x, field[r1, c] * (1 - x) + field[r1, c1] * x
     sampled = upper * (1 - y) + lower * y
+    # Between a cell of one road and a cell of another lies the direction of neither: there the nearest cell counts.
+    ends = field[[r, r, r1, r1], [c, c1, c, c1]]
+    share = np.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x])[..., 0]
+    length = (share * np.hypot(ends[..., 0], ends[..., 1])).sum(axis=0)
+    mixed = np.flatnonzero(np.hypot(sampled[:, 0], sampled[:, 1]) < _ONE_ROAD * length)
+    sampled[mixed] = ends[share[:, mixed].argmax(axis=0), mixed]
     angle = 0.5 * np.degrees(np.arctan2(sampled[:, 1], sampled[:, 0])) % 180.0
     return np.where(np.hypot(sampled[:, 0], sampled[:, 1]) > 0, angle, np.nan)
 
@@ -250,7 +258,7 @@ def _best_supported(
     votes = count_votes(outline, cell)
     if lines is not None:
         votes += count_votes((_PAINT * lines[0], _PAINT * lines[1], _PAINT * lines[2]), cell)
-    band = _BAND[0] * width / cell, _BAND[1] * width / cell
+    band = Band(_LONG * width / cell, _BROAD * width / cell)
     support = np.stack([carry_on(votes[k], k, [band])[0] for k in range(DIRECTIONS)])
     best = support.argmax(axis=0)
     r, c = np.indices(best.shape)

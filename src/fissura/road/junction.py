@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.openvino_ready import make_openvino_ready
-from fissura.road.votes import DIRECTIONS, carry_on, count_votes
+from fissura.road.votes import DIRECTIONS, Band, carry_on, count_votes
 from fissura.types import BoolMask
 
 Plane = npt.NDArray[np.float32]
@@ -31,13 +31,15 @@ Tensor = tuple[Plane, Plane, Plane]
 
 CELLS = 40
 """Along the longer side of a frame."""
-BANDS = ((5.0, 2.0), (2.0, 0.8), (12.0, 2.0), (5.0, 0.5))
-"""Length and width of the bands in which edges and lines count, in widths of the road."""
-EVIDENCE = 4 * len(BANDS) + 3 + len(BANDS) + 3
+AROUND = (Band(5.0, 2.0), Band(2.0, 0.8), Band(12.0, 2.0), Band(5.0, 0.5))
+SIDES = (Band(2.0, 0.8, ahead=2.0), Band(1.5, 0.8, ahead=1.0), Band(2.0, 0.5, beside=0.5), Band(4.0, 0.5, beside=0.5))
+"""Bands in which edges and lines count, around a cell and on either side of it, in widths of the road."""
+_MEANS = len(AROUND) + 2 * len(SIDES)
+EVIDENCE = 2 * _MEANS + 2 * len(AROUND) + 3 + _MEANS + 3
 """Numbers for each cell and direction."""
 _LEAST = np.float32(1e-3)
 _USUAL_WIDTH = 80.0
-_AROUND = 2
+_NEIGHBOURS = 2
 """The direction lies between the likeliest and so many others on both sides."""
 
 
@@ -94,16 +96,16 @@ def gather_evidence(
     votes.append(np.zeros_like(votes[0]) if lines is None else count_votes(lines, cell))
     hw = votes[0].shape[1:]
     road = cv2.resize(mask.astype(np.float32), hw[::-1], interpolation=cv2.INTER_AREA)
-    bands = [(long * width / cell, broad * width / cell) for long, broad in BANDS]
+    bands = [Band(*(x * width / cell for x in band)) for band in (*AROUND, *SIDES)]
     rows, columns = where.T
-    found = np.empty((DIRECTIONS, len(bands), len(where), 4), np.float32)
+    found = np.empty((DIRECTIONS, _MEANS, len(where), 4), np.float32)
     for k in range(DIRECTIONS):
         planes = np.dstack([votes[0][k], votes[1][k], road, np.ones_like(road)])
         for number, mean in enumerate(carry_on(planes, k, bands)):
             found[k, number] = mean[rows, columns]
-    # To (N, bands, what, directions).
+    # To (N, means, what, directions).
     found = np.ascontiguousarray(found.transpose(2, 1, 3, 0))
-    told = found[:, :, :2].reshape(len(where), 2 * len(bands), DIRECTIONS)
+    told = found[:, :, :2].reshape(len(where), 2 * _MEANS, DIRECTIONS)
     total = told.sum(axis=2, keepdims=True)
     paved = found[:, :, 2] / np.maximum(found[:, :, 3], _LEAST)
     everywhere = np.stack(votes).sum(axis=(2, 3))
@@ -116,7 +118,7 @@ def gather_evidence(
     of_place = [met, np.hypot(said[:, 0], said[:, 1]), np.full(len(where), np.log(max(width, 1.0) / _USUAL_WIDTH))]
     parts = [
         4 * told / np.maximum(total, _LEAST),
-        np.broadcast_to(0.3 * np.log1p(5 * total), told.shape),
+        np.broadcast_to(0.3 * np.log1p(5 * total), told.shape)[:, : 2 * len(AROUND)],
         (said @ np.stack([np.cos(double), np.sin(double)]))[:, None],
         np.broadcast_to(everywhere, (len(where), *everywhere.shape)),
         paved,
@@ -134,7 +136,7 @@ def decide(evidence: Plane) -> Plane:
         request = _compiled().create_infer_request()
     score = np.array(request.infer({0: evidence}, share_inputs=True)[0])
     free.append(request)
-    around = (score.argmax(axis=1)[:, None] + np.arange(-_AROUND, _AROUND + 1)) % DIRECTIONS
+    around = (score.argmax(axis=1)[:, None] + np.arange(-_NEIGHBOURS, _NEIGHBOURS + 1)) % DIRECTIONS
     near = np.take_along_axis(score, around, axis=1)
     weight = np.exp(near - near.max(axis=1, keepdims=True))
     double = around * (2 * np.pi / DIRECTIONS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -42,15 +43,32 @@ def count_votes(tensor: tuple[Plane, Plane, Plane], cell: int) -> Plane:
     return votes.astype(np.float32).reshape(DIRECTIONS, h, w)
 
 
-def carry_on(planes: Plane, direction: int, bands: Sequence[tuple[float, float]]) -> list[Plane]:
-    """Means over bands that lie along a direction, beyond the border of zeros.
+class Band(NamedTuple):
+    """A band along a direction, in any unit; or two of them, one on either side of a place."""
+
+    long: float
+    broad: float
+    ahead: float = 0.0
+    """One band is so far ahead of the place, the other so far behind."""
+    beside: float = 0.0
+    """One is so far to the left, the other to the right."""
+
+    @property
+    def means(self) -> int:
+        """How many means `carry_on` takes: of the band, or the smaller and the larger one of two."""
+        return 2 if self.ahead or self.beside else 1
+
+
+def carry_on(planes: Plane, direction: int, bands: Sequence[Band]) -> list[Plane]:
+    """Means over bands that lie along a direction; beyond the border are zeros.
 
     Args:
         planes: Shape (h, w) or (h, w, C), C up to 4.
         direction: Number of it.
-        bands: Length and width of each band, in cells.
+        bands: In cells.
     Returns:
-        For each band what `planes` has in its mean around each cell, of the same shape.
+        For each band what `planes` has in its mean around each cell, of the same shape; for one on either side two such
+        planes, the smaller and the larger mean of both.
     """
     h, w = planes.shape[:2]
     side = int(np.ceil(np.hypot(h, w))) + 2
@@ -59,11 +77,19 @@ def carry_on(planes: Plane, direction: int, bands: Sequence[tuple[float, float]]
     turn[:, 2] += (side - w) / 2, (side - h) / 2
     turned = cv2.warpAffine(planes, turn, (side, side), flags=cv2.INTER_LINEAR)
     out = []
-    for long, broad in bands:
-        size = tuple(min(max(_odd(x), 3), 2 * side - 1) for x in (long, broad))
+    for band in bands:
+        size = tuple(min(max(_odd(x), 3), 2 * side - 1) for x in (band.long, band.broad))
         mean = cv2.blur(turned, size, borderType=cv2.BORDER_CONSTANT)
-        back = cv2.warpAffine(mean, turn, (w, h), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-        out.append(np.asarray(back, np.float32))
+        sides = [mean]
+        if band.means == 2:
+            one, other = (
+                cv2.warpAffine(mean, np.array([[1, 0, k * band.ahead], [0, 1, k * band.beside]]), (side, side))
+                for k in (-1, 1)
+            )
+            sides = [np.minimum(one, other), np.maximum(one, other)]
+        for plane in sides:
+            back = cv2.warpAffine(plane, turn, (w, h), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+            out.append(np.asarray(back, np.float32))
     return out
 
 
