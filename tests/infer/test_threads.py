@@ -10,7 +10,7 @@ SCRIPT = """
 import os, sys, threading
 from pathlib import Path
 from fissura.infer.backend import BackendOptions, load_backend
-from fissura.road.network import _compiled
+from fissura.road.inference import _compiled
 {compile}
 import openvino as ov
 sys.setswitchinterval(1e-6)
@@ -31,7 +31,7 @@ os._exit(0 if len(said) == 4 else 1)
 def test_first_arrays_in_several_threads_do_not_stop_the_process(tiny_onnx, what):
     """Two photos looked at side by side did, for ever."""
     compile_it = {
-        "network of roads": "_compiled((1, 6, 32, 32))",
+        "network of roads": "_compiled('road.onnx', (1, 6, 32, 32))",
         "network of cracks": f"load_backend('openvino', Path({str(tiny_onnx)!r}), BackendOptions())",
     }[what]
     try:

@@ -8,25 +8,21 @@ network goes round the circle of directions and decides. It treats all direction
 scene turned are decided alike, and it has learned what hand-made rules do not tell well: a straight kerb gives a sharp
 peak, a round one a broad rise, and a line across a road is a line of the other road.
 
-It was trained on generated junctions by ``benchmarks/road_junction_train.py``; OpenVINO runs it, on one thread.
+It was trained on generated junctions by ``benchmarks/road_junction_train.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from importlib.resources import files
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fissura.openvino_ready import make_openvino_ready
-from fissura.road.votes import DIRECTIONS, Band, carry_on, count_votes
+from fissura.road.inference import infer
+from fissura.road.votes import DIRECTIONS, Band, Plane, carry_on, count_votes
 from fissura.types import BoolMask
 
-Plane = npt.NDArray[np.float32]
 Tensor = tuple[Plane, Plane, Plane]
 
 CELLS = 40
@@ -129,33 +125,10 @@ def gather_evidence(
 
 def decide(evidence: Plane) -> Plane:
     """The direction that the network takes each cell's to be, (N, EVIDENCE, directions) to (N, 2)."""
-    free = _free()
-    try:
-        request = free.pop()
-    except IndexError:
-        request = _compiled().create_infer_request()
-    score = np.array(request.infer({0: evidence}, share_inputs=True)[0])
-    free.append(request)
+    (score,) = infer("junction.onnx", evidence)
     around = (score.argmax(axis=1)[:, None] + np.arange(-_NEIGHBOURS, _NEIGHBOURS + 1)) % DIRECTIONS
     near = np.take_along_axis(score, around, axis=1)
     weight = np.exp(near - near.max(axis=1, keepdims=True))
     double = around * (2 * np.pi / DIRECTIONS)
     total = np.stack([(weight * np.cos(double)).sum(axis=1), (weight * np.sin(double)).sum(axis=1)], axis=1)
     return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), np.float32)
-
-
-@cache
-def _free() -> list[Any]:
-    """Requests that no thread is using: a request serves one at a time."""
-    return []
-
-
-@cache
-def _compiled() -> Any:
-    import openvino as ov  # a quarter of a second, which frames without junctions need not wait
-
-    make_openvino_ready()
-    core = ov.Core()
-    model = core.read_model((files("fissura.road") / "junction.onnx").read_bytes())
-    hints = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    return core.compile_model(model, "CPU", hints)

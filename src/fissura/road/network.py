@@ -2,26 +2,18 @@
 
 Five levels of 3x3 convolutions with 8 to 48 channels and a branch of its own for directions, 234,000 parameters,
 trained on generated scenes by ``benchmarks/road_network_train.py``. Its coarsest level sees most of the frame, so that
-shape, edges that run side by side and what lies beyond a crown decide with colour and texture. OpenVINO runs it, in
-fp32 everywhere, so that a road is the same on every machine; compiled once for each size of frame.
+shape, edges that run side by side and what lies beyond a crown decide with colour and texture.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from functools import cache
-from importlib.resources import files
-from typing import Any
-
 import cv2
 import numpy as np
 
-from fissura.openvino_ready import make_openvino_ready
 from fissura.road.appearance import PLANES, Plane
+from fissura.road.inference import infer
 
 _MULTIPLE = 16
-_FREE: defaultdict[tuple[int, ...], list[Any]] = defaultdict(list)
-"""Requests that no thread is using, for each size: a request serves one at a time."""
 
 
 def see_road(planes: Plane) -> tuple[Plane, Plane, Plane]:
@@ -40,27 +32,8 @@ def see_road(planes: Plane) -> tuple[Plane, Plane, Plane]:
     for k in range(PLANES):
         # Mirrored: what lies beyond the frame goes on as it came.
         cv2.copyMakeBorder(planes[k], 0, below, 0, right, cv2.BORDER_REFLECT_101, dst=padded[0, k])
-    free = _FREE[padded.shape]
-    try:
-        request = free.pop()
-    except IndexError:
-        request = _compiled(padded.shape).create_infer_request()
-    said = request.infer({0: padded}, share_inputs=True, share_outputs=True)
-    logit = np.array(said[0][0, 0, :h, :w], dtype=np.float32)
-    way = np.array(said[1][0, :, : -(-h // 4), : -(-w // 4)].transpose(1, 2, 0), dtype=np.float32)
-    free.append(request)
+    said, branch = infer("road.onnx", padded, of_this_size=True)
+    logit = np.ascontiguousarray(said[0, 0, :h, :w])
+    way = branch[0, :, : -(-h // 4), : -(-w // 4)].transpose(1, 2, 0)
     meeting: Plane = np.float32(1.0) / (np.float32(1.0) + np.exp(-way[..., 2]))
     return logit, np.ascontiguousarray(way[..., :2]), meeting
-
-
-@cache
-def _compiled(shape: tuple[int, ...]) -> Any:
-    import openvino as ov  # a quarter of a second, which callers with a road of their own need not wait
-
-    make_openvino_ready()
-    core = ov.Core()
-    model = core.read_model((files("fissura.road") / "road.onnx").read_bytes())
-    model.reshape(list(shape))
-    # One thread: beside it the other network works, and slices are segmented.
-    hints = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    return core.compile_model(model, "CPU", hints)
