@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fissura.road.junction import junction_directions
+from fissura.road.junction import cell_side, junction_directions
 from fissura.road.votes import DIRECTIONS, Band, carry_on, count_votes
 from fissura.types import BoolMask, FloatArray
 
@@ -96,7 +96,8 @@ def orientation_field(
     lines = None if light is None else _line_tensor(mask, light)
     if meeting is not None and _roads_meet(mask, meeting):
         decided = junction_directions(outline, lines, mask, width, way, meeting)
-        field[road] = cv2.resize(decided, size, interpolation=cv2.INTER_NEAREST)[road]
+        r, c = ((np.arange(n) * _CELL + _CELL // 2) // cell_side(mask.shape) for n in field.shape[:2])
+        field[road] = decided[np.ix_(r, c)][road]
         return field
     told = [coarse] if lines is None else [coarse, _LINES * _reduced(lines, size)]
     settled = _settled(field, told, max(_NEARBY * width / _CELL, 1.0))
