@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -47,6 +49,28 @@ def test_outline_and_direction_of_roads(seed: int, options: dict) -> None:
     assert np.median(error) < (3.0 if options["kind"] == "junction_x" else 1.5)
     if options["kind"] == "straight":
         assert off(np.array([road.direction_deg]), scene.road_tangent_deg(points[:1]))[0] < 1.0
+
+
+@pytest.mark.parametrize(("seed", "ahead_m"), [(1, 12.0), (22, 16.0)])
+def test_a_road_goes_on_behind_crowns(seed: int, ahead_m: float) -> None:
+    world = make_world(seed, WorldOptions(kind="straight", surface="asphalt_light", trees=0.1, crack_density=0.0))
+    road = world.roads[0]
+    middle = road.stations()[np.linalg.norm(road.centre_en - 60.0, axis=1).argmin()]
+    crowns = replace(
+        world.landscape.trees,
+        centre_en=road.place(
+            middle + ahead_m + np.repeat([0.0, 3.0], 5), np.tile(np.linspace(-1, 1, 5) * (road.width_m / 2 + 1), 2)
+        ),
+        radius_m=np.full(10, 3.0),
+        height_m=np.full(10, 10.0),
+        colour=np.full((10, 3), (0.06, 0.11, 0.03), np.float32),
+    )
+    camera = AerialCamera(60.0, 60.0, 50.0, yaw_deg=20.0, focal_px=700.0, image_hw=SIZE_HW)
+    scene = render_view(replace(world, landscape=replace(world.landscape, trees=crowns)), camera, seed)
+    _, pieces, size, _ = cv2.connectedComponentsWithStats(scene.road.view(np.uint8))
+    beyond = pieces == np.argsort(size[1:, cv2.CC_STAT_AREA])[-2] + 1
+    assert beyond.mean() > 0.01  # what the crowns have cut off
+    assert find_road(scene.rgb).full_mask()[beyond].mean() > 0.8
 
 
 @pytest.mark.parametrize("tint", [(1.12, 1.0, 0.9), (0.85, 1.0, 1.15), (0.5, 0.5, 0.5)])

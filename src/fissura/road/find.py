@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from fissura.errors import GeometryError
 from fissura.road.appearance import Plane, chroma, reduce_frame
+from fissura.road.direction import road_width
 from fissura.road.model import Road
 from fissura.road.shape import Pieces, measure_pieces, split_pieces
 from fissura.road.shoulder import cut_flanks
@@ -39,6 +40,8 @@ _PRIOR_LOGIT = 1.5
 _PRIOR_PIECE = 2.0
 _CLEAR, _KIN, _STRANGE, _BACKING = 2.0, 1.2, 1.5, 1.2
 """Logit of a clear road; what still counts as its surface, in steps; logits against others and for its kin."""
+_BEYOND, _BEYOND_STRANGE, _BEYOND_WIDTHS = 2.5, 2.0, 2.0
+"""Logit of a piece no stranger than this and within so many widths of a road: crowns hide what lies between."""
 _TONE_STEPS = np.array([0.04, 0.25, 0.5])
 
 Floats = npt.NDArray[np.float64]
@@ -136,17 +139,37 @@ def _scores(pieces: Pieces, logit: Plane, colour: Plane, known: BoolMask | None)
         share = np.bincount(pieces.labels.reshape(-1), known.reshape(-1), len(pieces.area) + 1)[1:] / pieces.area
         raw = raw + _PRIOR_PIECE * share
     if len(raw) > 1:
-        raw = raw + _kinship(raw, pieces, colour)
+        best = int((pieces.area / (1.0 + np.exp(-raw))).argmax())
+        strange = _strangeness(pieces, colour, best)
+        raw = raw + _kinship(raw, pieces, strange, best)
+        if known is None:  # else it was found before, or comes into sight
+            raw = _carried_on(raw, pieces, strange)
     return np.asarray(1.0 / (1.0 + np.exp(-raw)))
 
 
-def _kinship(raw: Floats, pieces: Pieces, colour: Plane) -> Floats:
+def _carried_on(raw: Floats, pieces: Pieces, strange: Floats) -> Floats:
+    """What lies just beyond the end of a road and has its surface is the same road: crowns hide it in between."""
+    raw, helped = raw.copy(), np.zeros(len(raw), np.bool_)
+    while True:
+        sure = raw > 0
+        others = np.flatnonzero(~sure & ~helped & (strange < _BEYOND_STRANGE))
+        if not sure.any() or not len(others):
+            return raw
+        road = np.append(False, sure)[pieces.labels]
+        away = cv2.distanceTransform((~road).view(np.uint8), cv2.DIST_L2, 5)
+        reach = _BEYOND_WIDTHS * road_width(road)
+        near = [k for k in others if away[pieces.labels == k + 1].min() < reach]
+        raw[near] += _BEYOND
+        helped[near] = True
+        if not (raw[near] > 0).any():
+            return raw
+
+
+def _kinship(raw: Floats, pieces: Pieces, strange: Floats, best: int) -> Floats:
     """What pieces say of each other: roads of one frame have one surface.
 
     Beside a clear road a piece of another surface has to be clearer itself; pieces of one surface back each other.
     """
-    best = int((pieces.area / (1.0 + np.exp(-raw))).argmax())
-    strange = _strangeness(pieces, colour, best)
     kin = np.clip(2.0 * (_KIN - strange), 0.0, 1.0)
     gain = kin * _BACKING if raw[best] > 0 else np.zeros_like(kin)
     others = (raw > -1.0) & (pieces.area > 0.3 * pieces.area[best]) & (np.arange(len(raw)) != best)
