@@ -42,6 +42,10 @@ _CLEAR, _KIN, _STRANGE, _BACKING = 2.0, 1.2, 1.5, 1.2
 """Logit of a clear road; what still counts as its surface, in steps; logits against others and for its kin."""
 _BEYOND, _BEYOND_STRANGE, _BEYOND_WIDTHS = 2.5, 2.0, 2.0
 """Logit of a piece no stranger than this and within so many widths of a road: crowns hide what lies between."""
+_BEYOND_MOST = 0.5
+"""The largest logit that this gives."""
+_END_WIDTHS, _AHEAD = 2.0, 0.85
+"""So many widths around its end tell which way a road goes; least cosine between that and the way to the piece."""
 _TONE_STEPS = np.array([0.04, 0.25, 0.5])
 
 Floats = npt.NDArray[np.float64]
@@ -156,13 +160,29 @@ def _carried_on(raw: Floats, pieces: Pieces, strange: Floats) -> Floats:
         if not sure.any() or not len(others):
             return raw
         road = np.append(False, sure)[pieces.labels]
-        away = cv2.distanceTransform((~road).view(np.uint8), cv2.DIST_L2, 5)
-        reach = _BEYOND_WIDTHS * road_width(road)
-        near = [k for k in others if away[pieces.labels == k + 1].min() < reach]
-        raw[near] += _BEYOND
+        width = road_width(road)
+        near = [k for k in others if _goes_on(road, pieces.labels == k + 1, width)]
         helped[near] = True
+        # That there is a road at all they cannot say.
+        raw[near] = np.minimum(raw[near] + _BEYOND, _BEYOND_MOST)
         if not (raw[near] > 0).any():
             return raw
+
+
+def _goes_on(road: BoolMask, piece: BoolMask, width: float) -> bool:
+    """Whether a piece lies ahead of an end of the road, not beside it, and near."""
+    away = np.where(piece, cv2.distanceTransform((~road).view(np.uint8), cv2.DIST_L2, 5), np.inf)
+    first = np.array(np.unravel_index(away.argmin(), piece.shape))
+    if away[tuple(first)] > _BEYOND_WIDTHS * width:
+        return False
+    cells = np.argwhere(road)
+    steps = cells - first
+    end = cells[(steps**2).sum(axis=1).argmin()]
+    around = cells[((cells - end) ** 2).sum(axis=1) < (_END_WIDTHS * width) ** 2]
+    middle = around.mean(axis=0)
+    _, axes = np.linalg.eigh(np.cov((around - middle).T))
+    ahead = first - middle
+    return bool(abs(ahead @ axes[:, 1]) > _AHEAD * np.linalg.norm(ahead))
 
 
 def _kinship(raw: Floats, pieces: Pieces, strange: Floats, best: int) -> Floats:
