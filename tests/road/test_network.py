@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fissura.road.appearance import PLANES, chroma, network_planes, settle_tones
+from fissura.road.direction import direction_at, orientation_field
 from fissura.road.network import see_road
 from fissura.road.weights import PieceWeights, load_weights
 from fissura.synth.aerial import AerialCamera, WorldOptions, make_world, render_view
@@ -73,6 +74,20 @@ def test_a_mirrored_picture_gets_nearly_the_mirrored_answer() -> None:
     road = a[::4, ::4][: way.shape[0], : way.shape[1]]
     difference = way[road] - (mirrored[:, ::-1] * (1, -1))[: road.shape[0], : road.shape[1]][road]
     assert np.median(np.hypot(*difference.T)) < 0.2
+
+
+def test_where_two_roads_cross_the_network_says_which_one_counts() -> None:
+    mask = np.zeros((180, 320), np.bool_)
+    mask[70:110] = mask[:, 140:180] = True
+    middle = np.array([[90.0, 160.0]])
+    for double in ((1.0, 0.0), (-1.0, 0.0)):
+        way = np.full((45, 80, 2), double, np.float32)
+        angle = direction_at(orientation_field(mask, way=way), mask.shape, middle)[0]
+        assert abs((angle - 0.5 * np.degrees(np.arctan2(*double[::-1])) + 90) % 180 - 90) < 1.0
+    # Off the crossing the outline knows better.
+    arm = np.array([[90.0, 30.0]])
+    for way in (None, np.full((45, 80, 2), (-1.0, 0.0), np.float32)):
+        assert abs((direction_at(orientation_field(mask, way=way), mask.shape, arm)[0] + 90) % 180 - 90) < 1.0
 
 
 def test_the_file_is_small() -> None:

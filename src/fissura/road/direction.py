@@ -9,9 +9,9 @@ Therefore the edges, and the lines and seams on the road, are averaged again, ea
 the direction that was found.
 
 Where roads meet, edges of several directions mix, and their mean is the direction of none. There every direction is
-asked for by itself: edges and painted lines that run in it count along their own continuation. In a frame that a
-network has seen, another one that has learned it decides (`fissura.road.junction`); for a mask alone, the direction
-with the most support wins.
+asked for by itself: edges and painted lines that run in it count along their own continuation. In a frame of which a
+network has said where roads meet, another one that has learned it decides (`fissura.road.junction`); for a mask alone,
+the direction with the most support wins.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ _SCORE_CELLS = 60
 """Cells along the longer side in which directions are asked for by themselves then."""
 _LONG, _BROAD = 5.0, 2.0
 """Length and width of the band along its continuation in which an edge counts, in widths of the road."""
+_TRUST = 1.0
+"""How much what a network says weighs against edges and lines, in the logarithm."""
 _TRACE = 1e-6
 """Weight of what a network says: it fills what edges and lines leave open."""
 _PAINT = 3.0
@@ -105,7 +107,7 @@ def orientation_field(
         agreement = np.hypot(near[..., 0], near[..., 1]) / np.maximum(near[..., 2], np.float32(1e-9))
         unsure = road & (agreement < _SURE)
         if (road & (agreement < _MIXED)).sum() > _FEW * road.sum() and unsure.any():
-            scored = _best_supported(outline, mask, width, lines)
+            scored = _best_supported(outline, mask, width, lines, way)
             settled[unsure] = cv2.resize(scored, size, interpolation=cv2.INTER_NEAREST)[unsure]
     if way is not None:
         # Far from any edge and line there is nothing else to go by.
@@ -252,7 +254,11 @@ def _double_angle(gx: Plane, gy: Plane) -> tuple[Plane, Plane, Plane]:
 
 
 def _best_supported(
-    outline: tuple[Plane, Plane, Plane], mask: BoolMask, width: float, lines: tuple[Plane, Plane, Plane] | None
+    outline: tuple[Plane, Plane, Plane],
+    mask: BoolMask,
+    width: float,
+    lines: tuple[Plane, Plane, Plane] | None,
+    way: Plane | None,
 ) -> Plane:
     """Of all directions the one that edges and lines support best, as double-angle field on a coarse grid."""
     cell = max(round(max(mask.shape) / _SCORE_CELLS), 1)
@@ -261,13 +267,25 @@ def _best_supported(
         votes += count_votes((_PAINT * lines[0], _PAINT * lines[1], _PAINT * lines[2]), cell)
     band = Band(_LONG * width / cell, _BROAD * width / cell)
     support = np.stack([carry_on(votes[k], k, [band])[0] for k in range(DIRECTIONS)])
-    best = support.argmax(axis=0)
+    believed = support
+    if way is not None:
+        # One of the directions that something runs in, never one between.
+        peaks = (support >= np.roll(support, 1, axis=0)) & (support >= np.roll(support, -1, axis=0))
+        believed = support * peaks * _belief(cv2.resize(way, support.shape[:0:-1], interpolation=cv2.INTER_LINEAR))
+    best = believed.argmax(axis=0)
     r, c = np.indices(best.shape)
     peak, before, after = (support[(best + step) % DIRECTIONS, r, c] for step in (0, -1, 1))
     # A parabola through the best and its neighbours.
     offset = 0.5 * (before - after) / np.minimum(before - 2 * peak + after, -1e-9)
     double = (best + np.clip(offset, -0.5, 0.5)) * (2 * np.pi / DIRECTIONS)
     return np.asarray(np.dstack([np.cos(double), np.sin(double)]) * peak[..., None], dtype=np.float32)
+
+
+def _belief(way: Plane) -> Plane:
+    """How far each direction is believed, from what the network says, (h, w, 2) to (directions, h, w)."""
+    double = np.arange(DIRECTIONS) * (2 * np.pi / DIRECTIONS)
+    along = np.cos(double)[:, None, None] * way[..., 0] + np.sin(double)[:, None, None] * way[..., 1]
+    return np.asarray(np.exp(_TRUST * (along - 1)), dtype=np.float32)
 
 
 def _odd(value: float) -> int:

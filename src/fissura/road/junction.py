@@ -35,6 +35,10 @@ EVIDENCE = 2 * _MEANS + 2 * len(AROUND) + 3 + _MEANS + 3
 """Numbers for each cell and direction."""
 _LEAST = np.float32(1e-3)
 _USUAL_WIDTH = 80.0
+_WORD = 2 * _MEANS + 2 * len(AROUND)
+"""Where among them the other network's word is."""
+_TIE = 0.1
+"""Directions whose score is less than this below the best are about as likely."""
 _NEIGHBOURS = 2
 """The direction lies between the likeliest and so many others on both sides."""
 
@@ -126,7 +130,10 @@ def gather_evidence(
 def decide(evidence: Plane) -> Plane:
     """The direction that the network takes each cell's to be, (N, EVIDENCE, directions) to (N, 2)."""
     (score,) = infer("junction.onnx", evidence)
-    around = (score.argmax(axis=1)[:, None] + np.arange(-_NEIGHBOURS, _NEIGHBOURS + 1)) % DIRECTIONS
+    # Of several directions that are about as likely, in the middle of a crossing, the other network's word decides.
+    likely = score >= score.max(axis=1, keepdims=True) - _TIE
+    best = np.where(likely, evidence[:, _WORD] + np.float32(1e-3) * score, -np.inf).argmax(axis=1)
+    around = (best[:, None] + np.arange(-_NEIGHBOURS, _NEIGHBOURS + 1)) % DIRECTIONS
     near = np.take_along_axis(score, around, axis=1)
     weight = np.exp(near - near.max(axis=1, keepdims=True))
     double = around * (2 * np.pi / DIRECTIONS)
