@@ -5,7 +5,7 @@
 Worlds of the family ``tuning`` with junctions (seeds that end in 2 or 7, below 9000) are drawn, each seen three times,
 most times with its surfaces in other colours; what speaks for each direction in up to 150 cells of each view is kept in
 the folder, one file for each world. ``road_report.py`` measures on other worlds. With the defaults it makes the file
-that is shipped: 1,439 worlds, whose drawing takes most of an hour of one core, and three minutes of training.
+that is shipped: 1,439 worlds, and about three minutes of training on one core.
 """
 
 from __future__ import annotations

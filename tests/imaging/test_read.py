@@ -243,3 +243,10 @@ def test_a_thread_that_ends_first_leaves_the_others_their_limit(monkeypatch):
     assert Image.MAX_IMAGE_PIXELS is None
     second.close()
     assert Image.MAX_IMAGE_PIXELS == 10
+
+
+def test_a_path_may_be_a_string(tmp_path):
+    Image.new("RGB", (6, 4), (9, 8, 7)).save(tmp_path / "a.png")
+    assert read_image(str(tmp_path / "a.png")).rgb.shape == (4, 6, 3)
+    with pytest.raises(ImageError, match=r"b\.png"):
+        read_image(str(tmp_path / "b.png"))

@@ -96,6 +96,14 @@ def test_off_the_road_there_is_none_and_threads_do_not_mix() -> None:
     assert not junction_directions(*told[:2], np.zeros(HW, np.bool_), *told[3:]).any()
 
 
+@pytest.mark.parametrize("hw", [(1, 1), (2, 3), (9, 9), (1, 50), (100, 400), (5, 400)])
+def test_masks_of_any_size(hw: tuple[int, int]) -> None:
+    way = np.full((1, 1, 2), (np.cos(np.radians(60.0)), np.sin(np.radians(60.0))), np.float32)
+    field = orientation_field(np.ones(hw, np.bool_), way=way, meeting=np.ones((1, 1), np.float32))
+    angle = direction_at(field, hw, np.array([[0.0, 0.0], [hw[0] - 1.0, hw[1] - 1.0]]))
+    assert np.isfinite(angle).all()
+
+
 def test_votes_are_shared_between_neighbouring_directions_and_all_are_counted() -> None:
     strength = np.full((30, 50), 0.5, np.float32)
     strength[:10] = 0.01  # too faint

@@ -60,12 +60,13 @@ class LoadedImage:
     pages: int = 1
 
 
-def read_image(path: Path) -> LoadedImage:
+def read_image(path: str | Path) -> LoadedImage:
     """Read the first image of a file.
 
     Raises:
         ImageError: The file is missing, empty, truncated, no image, or has more than `MAX_PIXELS`.
     """
+    path = Path(path)
     for loaded in read_pages(path):
         return loaded
     raise ImageError(f"{path.name} holds no image page")

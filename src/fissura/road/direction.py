@@ -21,10 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.road.junction import cell_side, junction_directions
-from fissura.road.votes import DIRECTIONS, Band, carry_on, count_votes
+from fissura.road.votes import DIRECTIONS, Band, Plane, carry_on, count_votes, odd
 from fissura.types import BoolMask, FloatArray
-
-Plane = npt.NDArray[np.float32]
 
 _CELL = 3
 """The tensor is averaged on a grid this much coarser than the mask: orientations change slowly."""
@@ -89,7 +87,7 @@ def orientation_field(
     sigma = max(0.6 * width / _CELL, 1.0)
     near = _averaged(coarse, sigma)
     # Where the road is wider than usual the near window sees no edge; a trace of a wide one fills in.
-    far = cv2.blur(coarse[..., :2], (_odd(8 * sigma), _odd(8 * sigma)), borderType=cv2.BORDER_CONSTANT)
+    far = cv2.blur(coarse[..., :2], (odd(8 * sigma), odd(8 * sigma)), borderType=cv2.BORDER_CONSTANT)
     field: Plane = np.ascontiguousarray(near[..., :2] + np.float32(0.02) * far)
     road = cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
     if not crossings:
@@ -98,7 +96,10 @@ def orientation_field(
     lines = None if light is None else _line_tensor(mask, light)
     if meeting is not None and _roads_meet(mask, meeting):
         decided = junction_directions(outline, lines, mask, width, way, meeting)
-        r, c = ((np.arange(n) * _CELL + _CELL // 2) // cell_side(mask.shape) for n in field.shape[:2])
+        r, c = (
+            np.minimum(np.arange(n) * _CELL + _CELL // 2, side - 1) // cell_side(mask.shape)
+            for n, side in zip(field.shape, mask.shape, strict=False)
+        )
         field[road] = decided[np.ix_(r, c)][road]
         return field
     told = [coarse] if lines is None else [coarse, _LINES * _reduced(lines, size)]
@@ -286,7 +287,3 @@ def _belief(way: Plane) -> Plane:
     double = np.arange(DIRECTIONS) * (2 * np.pi / DIRECTIONS)
     along = np.cos(double)[:, None, None] * way[..., 0] + np.sin(double)[:, None, None] * way[..., 1]
     return np.asarray(np.exp(_TRUST * (along - 1)), dtype=np.float32)
-
-
-def _odd(value: float) -> int:
-    return 2 * int(value / 2) + 1

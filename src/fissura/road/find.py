@@ -3,7 +3,8 @@
 1. The frame is reduced to 480 cells along its longer side.
 2. A tiny network gives cells the logit of looking like pavement (`fissura.road.appearance`); a second one, which sees
    the whole frame, that of being part of a road (`fissura.road.network`). They add up.
-3. Connected pieces are judged by their shape (`fissura.road.shape`): roads stay, yards, roofs, water go.
+3. Connected pieces are judged by their shape (`fissura.road.shape`): roads stay, yards, roofs, water go. What lies just
+   ahead of a road's end and has its surface goes on behind crowns.
 4. Gravel beside a road is cut off (`fissura.road.shoulder`), holes of vehicles and markings are filled.
 5. Its outline and the lines on it give its direction everywhere (`fissura.road.direction`).
 """
@@ -43,7 +44,7 @@ _CLEAR, _KIN, _STRANGE, _BACKING = 2.0, 1.2, 1.5, 1.2
 _BEYOND, _BEYOND_STRANGE, _BEYOND_WIDTHS = 2.5, 2.0, 2.0
 """Logit of a piece no stranger than this and within so many widths of a road: crowns hide what lies between."""
 _BEYOND_MOST = 0.5
-"""The largest logit that this gives."""
+"""The largest logit that this gives: less than a frame needs to have a road."""
 _END_WIDTHS, _AHEAD = 2.0, 0.85
 """So many widths around its end tell which way a road goes; least cosine between that and the way to the piece."""
 _TONE_STEPS = np.array([0.04, 0.25, 0.5])
@@ -161,7 +162,8 @@ def _carried_on(raw: Floats, pieces: Pieces, strange: Floats) -> Floats:
             return raw
         road = np.append(False, sure)[pieces.labels]
         width = road_width(road)
-        near = [k for k in others if _goes_on(road, pieces.labels == k + 1, width)]
+        away = cv2.distanceTransform((~road).view(np.uint8), cv2.DIST_L2, 5)
+        near = [k for k in others if _goes_on(road, away, pieces.labels == k + 1, width)]
         helped[near] = True
         # That there is a road at all they cannot say.
         raw[near] = np.minimum(raw[near] + _BEYOND, _BEYOND_MOST)
@@ -169,10 +171,9 @@ def _carried_on(raw: Floats, pieces: Pieces, strange: Floats) -> Floats:
             return raw
 
 
-def _goes_on(road: BoolMask, piece: BoolMask, width: float) -> bool:
-    """Whether a piece lies ahead of an end of the road, not beside it, and near."""
-    away = np.where(piece, cv2.distanceTransform((~road).view(np.uint8), cv2.DIST_L2, 5), np.inf)
-    first = np.array(np.unravel_index(away.argmin(), piece.shape))
+def _goes_on(road: BoolMask, away: Plane, piece: BoolMask, width: float) -> bool:
+    """Whether a piece lies ahead of an end of the road, not beside it, and near; `away` is the distance to the road."""
+    first = np.array(np.unravel_index(np.where(piece, away, np.inf).argmin(), piece.shape))
     if away[tuple(first)] > _BEYOND_WIDTHS * width:
         return False
     cells = np.argwhere(road)

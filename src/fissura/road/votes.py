@@ -78,7 +78,7 @@ def carry_on(planes: Plane, direction: int, bands: Sequence[Band]) -> list[Plane
     turned = cv2.warpAffine(planes, turn, (side, side), flags=cv2.INTER_LINEAR)
     out = []
     for band in bands:
-        size = tuple(min(max(_odd(x), 3), 2 * side - 1) for x in (band.long, band.broad))
+        size = tuple(min(max(odd(x), 3), 2 * side - 1) for x in (band.long, band.broad))
         mean = cv2.blur(turned, size, borderType=cv2.BORDER_CONSTANT)
         sides = [mean]
         if band.means == 2:
@@ -93,5 +93,6 @@ def carry_on(planes: Plane, direction: int, bands: Sequence[Band]) -> list[Plane
     return out
 
 
-def _odd(value: float) -> int:
+def odd(value: float) -> int:
+    """An odd number at most 1 away: the side of a window that has a middle."""
     return 2 * int(value / 2) + 1

@@ -12,7 +12,7 @@ from fissura.measure.measuring import width_per_px
 from fissura.measure.model import CrackGraph, Values
 from fissura.measure.widths import WidthReport
 from fissura.measure.windows import ReadRgb
-from fissura.survey.keeping import in_all, keep, length_m
+from fissura.survey.keeping import keep, left_out, length_m
 
 WIDE_MM, WIDE_PX = 25.0, 5.0
 """What is narrower, or seen smaller, is not judged: blur makes it pale, and a painted line may lie beside it."""
@@ -83,28 +83,25 @@ def _median(values: Values, unseen: float) -> float:
 
 def describe_pale(lengths_m: Sequence[float]) -> tuple[str, ...]:
     """A note on what was too bright; none if that was nothing."""
-    if not lengths_m:
-        return ()
-    return (
-        f"{len(lengths_m)} finds of {sum(lengths_m):.1f} m in all were left out: {WIDE_MM:g} mm wide and more, but "
-        "hardly darker than the ground beside them, they are soft shadows, stains or patches",
+    return left_out(
+        lengths_m,
+        f"{WIDE_MM:g} mm wide and more, but hardly darker than the ground beside them, they are soft shadows, "
+        "stains or patches",
     )
 
 
 def describe_outlines(lengths_m: Sequence[float]) -> tuple[str, ...]:
     """A note on what parts two surfaces; none if that was nothing."""
-    if not lengths_m:
-        return ()
-    return (
-        f"{len(lengths_m)} finds of {sum(lengths_m):.1f} m in all were left out: {WIDE_MM:g} mm wide and more, with "
-        "ground of another brightness on one side than on the other, they are outlines of vehicles, kerbs or covers",
+    return left_out(
+        lengths_m,
+        f"{WIDE_MM:g} mm wide and more, with ground of another brightness on one side than on the other, they "
+        "are outlines of vehicles, kerbs or covers",
     )
 
 
 def describe_green(lengths_m: Sequence[float]) -> tuple[str, ...]:
     """A note on what is green; none if that was nothing."""
-    if not lengths_m:
-        return ()
-    return (
-        f"{len(lengths_m)} finds{in_all(lengths_m)} were left out: they lie in what is green, crowns, grass or ivy",
+    return left_out(
+        lengths_m,
+        "they lie in what is green, crowns, grass or ivy",
     )

@@ -12,7 +12,7 @@ from fissura.measure.measuring import branch_confidence, width_per_px
 from fissura.measure.model import CrackGraph, Points
 from fissura.measure.widths import WidthReport
 from fissura.spec import ConfidenceCurve
-from fissura.survey.keeping import keep, length_m
+from fissura.survey.keeping import keep, left_out, length_m
 from fissura.types import BoolMask
 
 BESIDE_MM, BESIDE_PX = 60.0, 3.0
@@ -60,11 +60,9 @@ def without_borders(
 
 def describe_borders(lengths_m: Sequence[float]) -> tuple[str, ...]:
     """A note on what `without_borders` left out; none if that was nothing."""
-    if not lengths_m:
-        return ()
-    return (
-        f"{len(lengths_m)} finds of {sum(lengths_m):.1f} m in all were left out: they are not sure, and run along the "
-        "border of the road, where pavement ends",
+    return left_out(
+        lengths_m,
+        "they are not sure, and run along the border of the road, where pavement ends",
     )
 
 

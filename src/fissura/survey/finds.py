@@ -17,7 +17,7 @@ from fissura.spec import ConfidenceCurve
 from fissura.survey.beside import describe_green, describe_outlines, describe_pale, without_unlike
 from fissura.survey.borders import KnownAt, describe_borders, without_borders
 from fissura.survey.joints import describe_joints, without_joints
-from fissura.survey.keeping import in_all, keep, length_m
+from fissura.survey.keeping import in_all, keep, left_out, length_m
 from fissura.survey.ruled import describe_ruled, without_ruled
 
 WIDEST_CRACK_MM = 150.0
@@ -237,29 +237,24 @@ def _describe_closed(lengths_m: Sequence[float]) -> tuple[str, ...]:
 
 def describe_wide(lengths_m: Sequence[float]) -> tuple[str, ...]:
     """A note on what `without_wide` left out; none if that was nothing."""
-    if not lengths_m:
-        return ()
-    return (
-        f"{len(lengths_m)} finds of {sum(lengths_m):.1f} m in all were left out: wider than {WIDEST_CRACK_MM:g} mm, or "
-        "without the dark profile of a crack, they are shadows, patches, seals or holes",
+    return left_out(
+        lengths_m,
+        f"wider than {WIDEST_CRACK_MM:g} mm, or without the dark profile of a crack, they are shadows, "
+        "patches, seals or holes",
     )
 
 
 def describe_spots(lengths_m: Sequence[float]) -> tuple[str, ...]:
     """A note on what `without_spots` left out; none if that was nothing."""
-    if not lengths_m:
-        return ()
-    return (
-        f"{len(lengths_m)} finds{in_all(lengths_m)} were left out: less than {SPOT:g} times as long as wide, they are "
-        "spots",
+    return left_out(
+        lengths_m,
+        f"less than {SPOT:g} times as long as wide, they are spots",
     )
 
 
 def describe_doubtful(lengths_m: Sequence[float], least: float) -> tuple[str, ...]:
     """A note on what `without_doubtful` left out; none if that was nothing."""
-    if not lengths_m:
-        return ()
-    return (
-        f"{len(lengths_m)} finds{in_all(lengths_m)} were left out: no part of them is a crack with a confidence of "
-        f"{least:g} or more (--least-confidence)",
+    return left_out(
+        lengths_m,
+        f"no part of them is a crack with a confidence of {least:g} or more (--least-confidence)",
     )

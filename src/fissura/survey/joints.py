@@ -14,6 +14,7 @@ from fissura.measure.model import Branch, BranchWidths, CrackGraph
 from fissura.measure.valleys import bridged_chains
 from fissura.measure.widths import WidthReport
 from fissura.spec import ConfidenceCurve
+from fissura.survey.keeping import left_out
 
 LEAST_WIDTH_MM, LEAST_WIDTH_PX, LEAST_LENGTH_MM = 20.0, 5.0, 800.0
 """Narrower and shorter ones are as straight by chance, or by the size of a pixel."""
@@ -243,10 +244,9 @@ def _limit(length_mm: float) -> float:
 
 def describe_joints(lengths_m: Sequence[float]) -> tuple[str, ...]:
     """A note on what `without_joints` left out; none if that was nothing."""
-    if not lengths_m:
-        return ()
-    return (
-        f"{len(lengths_m)} straight bands and rings of {sum(lengths_m):.1f} m in all were left out: they stray from a "
-        f"line or a circle by less than {STRAIGHT:.0%} of their width, or from a line by less than "
-        f"{WANDER_PER_M_MM:g} mm per metre, as joints and manholes do and cracks do not",
+    return left_out(
+        lengths_m,
+        f"they stray from a line or a circle by less than {STRAIGHT:.0%} of their width, or from a line by "
+        f"less than {WANDER_PER_M_MM:g} mm per metre, as joints and manholes do and cracks do not",
+        "straight bands and rings",
     )

@@ -33,3 +33,8 @@ def in_all(lengths_m: Sequence[float]) -> str:
     """`` of 1.2 m in all``, for a note; nothing where lengths are not known."""
     total = sum(lengths_m)
     return "" if np.isnan(total) else f" of {total:.1f} m in all"
+
+
+def left_out(lengths_m: Sequence[float], why: str, what: str = "finds") -> tuple[str, ...]:
+    """A note on finds of these lengths that are not reported; none if that was nothing."""
+    return (f"{len(lengths_m)} {what}{in_all(lengths_m)} were left out: {why}",) if lengths_m else ()

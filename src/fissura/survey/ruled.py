@@ -29,7 +29,7 @@ from fissura.survey.joints import (
     UNSURE,
     WANDER_PER_M_MM,
 )
-from fissura.survey.keeping import in_all, keep, length_m
+from fissura.survey.keeping import keep, left_out, length_m
 
 LEAST_MM, LEAST_SURE_MM, REACH_MM, BLOCK_MM = 150.0, 500.0, 1000.0, 50.0
 """Shorter finds give no direction, and those that are sure (`UNSURE`) have to be longer. So far beyond its ends a
@@ -170,9 +170,9 @@ def _goes_straight_on(strip: _Strip, per_px: float) -> bool:
 
 def describe_ruled(lengths_m: Sequence[float]) -> tuple[str, ...]:
     """A note on what `without_ruled` left out; none if that was nothing."""
-    if not lengths_m:
-        return ()
-    return (
-        f"{len(lengths_m)} straight finds{in_all(lengths_m)} were left out: they lie on a dark line that "
-        f"goes straight on in the picture, {LONG_MM / 1000.0:g} m and more, as joints and seals do and cracks do not",
+    return left_out(
+        lengths_m,
+        f"they lie on a dark line that goes straight on in the picture, {LONG_MM / 1000.0:g} m and more, as "
+        "joints and seals do and cracks do not",
+        "straight finds",
     )
