@@ -34,7 +34,6 @@ from fissura.nets.hacnet_v2 import pixel_shuffle
 from fissura.nets.layers import ConvNorm, SegmentationNet, he_init
 
 STEM_CHANNELS = 8
-PATCH = 4
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,14 @@ class LadderConfig:
         widths: Channels of the rungs, from 1/4 of the side downwards; at least three rungs.
         blocks: Residual blocks on each rung on the way down.
         back: Residual blocks on each rung but the lowest on the way back.
+        patch: Side of the first rung's cells in pixels: 4, or 2 for a further rung above, on which lines of one and
+            two pixels are still lines.
     """
 
     widths: tuple[int, ...] = (24, 32, 48, 64)
     blocks: tuple[int, ...] = (0, 1, 2, 2)
     back: tuple[int, ...] = (1, 1, 1)
+    patch: int = 4
 
     def __post_init__(self) -> None:
         # A model card brings lists.
@@ -62,6 +64,8 @@ class LadderConfig:
                 f"{len(self.widths)} rungs need as many numbers in blocks and one fewer in back; "
                 f"they have {len(self.blocks)} and {len(self.back)}"
             )
+        if self.patch not in (2, 4):
+            raise ValueError(f"patch is {self.patch}; it can be 2 or 4")
         if min(self.blocks + self.back) < 0:
             raise ValueError(f"blocks are {self.blocks} and {self.back}; none may be negative")
 
@@ -84,17 +88,19 @@ class Ladder(SegmentationNet):
         super().__init__()
         self.config = config = config or LadderConfig()
         w = config.widths
-        self.size_multiple = PATCH * 2 ** (len(w) - 1)
-        self.stem = nn.Sequential(ConvNorm(3, STEM_CHANNELS, stride=2), ConvNorm(STEM_CHANNELS, w[0], stride=2))
+        self.size_multiple = config.patch * 2 ** (len(w) - 1)
+        before = (STEM_CHANNELS,) if config.patch == 4 else ()
+        self.stem = nn.Sequential(*(ConvNorm(a, b, stride=2) for a, b in pairwise((3, *before, w[0]))))
         self.down = nn.ModuleList(ConvNorm(a, b, stride=2) for a, b in pairwise(w))
         self.rungs = nn.ModuleList(_blocks(c, n) for c, n in zip(w, config.blocks, strict=True))
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(w))
         self.back = nn.ModuleList(_blocks(c, n) for c, n in zip(w, config.back, strict=False))
-        self.head = nn.Conv2d(w[0], PATCH**2, 3, padding=1)
-        self.second_head = nn.Conv2d(w[1], (2 * PATCH) ** 2, 1)
+        self.head = nn.Conv2d(w[0], config.patch**2, 3, padding=1)
+        self.second_head = nn.Conv2d(w[1], (2 * config.patch) ** 2, 1)
         he_init(self)
 
     def logit_maps(self, x: Tensor) -> list[Tensor]:
+        patch = self.config.patch
         x = self.stem(x)
         seen = []
         for k, rung in enumerate(self.rungs):
@@ -104,8 +110,8 @@ class Ladder(SegmentationNet):
         for k in reversed(range(len(seen) - 1)):
             x = self.back[k](seen[k] + F.interpolate(self.up[k](x), scale_factor=2.0, mode="nearest"))
             if k == 1 and self.training:
-                maps.append(pixel_shuffle(self.second_head(x), 2 * PATCH))
-        return [*maps, pixel_shuffle(self.head(x), PATCH)]
+                maps.append(pixel_shuffle(self.second_head(x), 2 * patch))
+        return [*maps, pixel_shuffle(self.head(x), patch)]
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:
