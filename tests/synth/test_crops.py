@@ -9,6 +9,7 @@ import pytest
 from fissura.errors import SettingsError
 from fissura.synth import render_training_crop
 from fissura.synth.crops import draw_distractor
+from fissura.synth.distractors import FIRST_ON_PHOTOGRAPHS, ON_PHOTOGRAPHS
 
 
 def test_same_generator_state_same_crop() -> None:
@@ -70,7 +71,8 @@ def test_wide_cracks_are_wide_rough_and_darker() -> None:
     assert np.median(roundness) > 0.002, "walls like drawn with a pen"
 
 
-def test_what_is_drawn_on_a_photograph_hides_cracks_and_is_none() -> None:
+@pytest.mark.parametrize("kinds", [FIRST_ON_PHOTOGRAPHS, tuple(ON_PHOTOGRAPHS)])
+def test_what_is_drawn_on_a_photograph_hides_cracks_and_is_none(kinds: tuple[str, ...]) -> None:
     """Without a crack before there is none afterwards; where a crack is kept it looks as it did."""
     rng = np.random.default_rng(5)
     photograph = rng.integers(120, 160, (96, 96, 3)).astype(np.uint8)
@@ -79,17 +81,29 @@ def test_what_is_drawn_on_a_photograph_hides_cracks_and_is_none() -> None:
     photograph[crack] = 40
     changed, kept = [], []
     for seed in range(60):
-        image, left = draw_distractor(np.random.default_rng(seed), photograph, np.zeros_like(crack))
+        image, left = draw_distractor(np.random.default_rng(seed), photograph, np.zeros_like(crack), kinds)
         assert image.shape == photograph.shape and image.dtype == np.uint8 and not left.any()
-        again, _ = draw_distractor(np.random.default_rng(seed), photograph, np.zeros_like(crack))
+        again, _ = draw_distractor(np.random.default_rng(seed), photograph, np.zeros_like(crack), kinds)
         assert np.array_equal(image, again)
         changed.append(np.abs(image.astype(int) - photograph).max())
-        image, left = draw_distractor(np.random.default_rng(seed), photograph, crack)
+        image, left = draw_distractor(np.random.default_rng(seed), photograph, crack, kinds)
         assert not (left & ~crack).any()
         assert np.abs(image[left].astype(int) - photograph[left]).max(initial=0) < 0.15 * 255 + 1
         kept.append(left.sum() / crack.sum())
     assert np.mean(np.array(changed) > 20) > 0.8  # something is seen
     assert np.mean(kept) > 0.7 and min(kept) < 1  # and hides a little now and then
+
+
+@pytest.mark.parametrize("kind", ["masonry", "rubble", "grooves", "ledge", "flaking", "studs"])
+def test_what_fills_a_picture_is_drawn_where_there_is_no_crack(kind: str) -> None:
+    """On a picture with a crack it would hide it, or leave it unmarked in another light."""
+    photograph = np.random.default_rng(5).integers(120, 160, (96, 96, 3)).astype(np.uint8)
+    crack = np.zeros((96, 96), np.bool_)
+    crack[46:49] = True
+    drawn = [draw_distractor(np.random.default_rng(k), photograph, np.zeros_like(crack), (kind,))[0] for k in range(20)]
+    assert np.mean([np.abs(d.astype(int) - photograph).max() > 20 for d in drawn]) > 0.6
+    image, left = draw_distractor(np.random.default_rng(0), photograph, crack, (kind,))
+    assert np.array_equal(image, photograph) and np.array_equal(left, crack)
 
 
 def test_wrong_arguments_are_named() -> None:

@@ -514,6 +514,18 @@ def test_distractors_are_drawn_on_a_share_of_the_photographs(data_root):
     assert np.median(smooth) > 2 * np.median(bare)
 
 
+def test_a_recipe_says_what_is_drawn_on_photographs(data_root):
+    config = _config(data_root, synthetic=0.0, distractors=1.0, distractor_kinds=["studs"], steps=10)
+    sets = [LoadedSet(config.train[0], [np.full((90, 90, 3), 170, np.uint8)], [np.zeros((90, 90), np.bool_)])]
+    studs = CropDataset(sets, config)
+    other = CropDataset(sets, config.model_copy(update={"distractor_kinds": ("joint",)}))
+    assert any(not torch.equal(studs[k]["image"], other[k]["image"]) for k in range(len(studs)))
+    with pytest.raises(ValueError, match="there is no stud; name some of joint, panel_gap"):
+        _config(data_root, distractor_kinds=["stud"])
+    with pytest.raises(ValueError, match="none is named; name some of"):
+        _config(data_root, distractor_kinds=[])
+
+
 def test_a_student_learns_from_its_teacher(data_root, tmp_path):
     """Without any weight on the masks, the student comes closer to the teacher."""
     teacher = train(_config(data_root, steps=30, learning_rate=0.01), tmp_path / "a", say=lambda _: None, quiet=True)

@@ -6,13 +6,15 @@ signature of "synthetic" is drawn at random: surface, colour, contrast, spectrum
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from fissura.errors import SettingsError
 from fissura.synth.cracks import CrackVector, grow_crack, grow_network
-from fissura.synth.distractors import HARD_NEGATIVES, ON_PHOTOGRAPHS
+from fissura.synth.distractors import FIRST_ON_PHOTOGRAPHS, HARD_NEGATIVES, ON_PHOTOGRAPHS
 from fissura.synth.textures import FloatImage, asphalt, cell_noise, concrete, plain
 from fissura.types import BoolMask, RgbImage
 
@@ -72,17 +74,23 @@ _BESIDE_CRACKS = ("joint", "panel_gap", "formwork", "cable")
 """Of what is drawn on photographs, that which leaves most of a picture as it is."""
 
 
-def draw_distractor(rng: np.random.Generator, image: RgbImage, mask: BoolMask) -> tuple[RgbImage, BoolMask]:
+def draw_distractor(
+    rng: np.random.Generator, image: RgbImage, mask: BoolMask, kinds: Sequence[str] = FIRST_ON_PHOTOGRAPHS
+) -> tuple[RgbImage, BoolMask]:
     """A photograph with a joint, bricks, a cable or the like drawn on it.
 
     Args:
         rng: Source of all randomness.
         image: Shape (S, S, 3), uint8 RGB.
         mask: Its cracks, shape (S, S).
+        kinds: Names of `ON_PHOTOGRAPHS`. On a picture with cracks only those are drawn that leave most of it as it is;
+            none of them: the picture stays.
     Returns:
         Image and mask; a crack ends where it can no longer be seen.
     """
-    names = [name for name in ON_PHOTOGRAPHS if not mask.any() or name in _BESIDE_CRACKS]
+    names = [name for name in kinds if not mask.any() or name in _BESIDE_CRACKS]
+    if not names:
+        return image, mask
     weights = np.array([ON_PHOTOGRAPHS[name][1] for name in names])
     name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
     before = image.astype(np.float32) / np.float32(255.0)

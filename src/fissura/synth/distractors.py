@@ -349,6 +349,85 @@ def tar_seal(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> N
     _blend(image, cover * np.float32(0.85), rng.uniform(0.06, 0.14) * np.ones(3))
 
 
+def ledge(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Where two surfaces meet: a wall and its coping, a frame, a strip, the ground; each of its own tone and grain.
+
+    Along the edge there is what such edges have: a dark seam, the shade of what stands out, a lit rim, or nothing.
+    """
+    h, w = image.shape[:2]
+    angle = _angle(rng)
+    rows = np.arange(h, dtype=np.float32)[:, None] - h / 2
+    columns = np.arange(w, dtype=np.float32)[None, :] - w / 2
+    first = rng.uniform(-0.45, 0.45) * min(h, w)
+    edges = [first]
+    for _ in range(int(rng.choice(3, p=[0.45, 0.4, 0.15]))):  # a strip has two edges, a moulding three
+        edges.append(edges[-1] + math.exp(rng.uniform(math.log(6.0), math.log(0.5 * min(h, w)))))
+    smooth = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(2.0, 6.0)), np.float32)
+    for k, edge in enumerate(edges):
+        lean = angle + 0.03 * k * rng.normal()
+        across = np.float32(math.cos(lean)) * rows - np.float32(math.sin(lean)) * columns - np.float32(edge)
+        across += np.float32(rng.choice([0.0, 0.0, 0.4, 1.0])) * cell_noise(rng, (h, w), (9.0, 9.0))
+        beyond = np.clip(across / np.float32(rng.uniform(0.5, 1.5)) + 0.5, 0, 1).astype(np.float32)
+        other = smooth if rng.random() < 0.5 else np.ascontiguousarray(image[::-1, ::-1])
+        tone = math.exp(rng.normal(0.0, 0.45)) * (1.0 + rng.normal(0.0, 0.08, 3)).astype(np.float32)
+        if rng.random() < 0.3:  # painted, or metal
+            other = np.float32(0.15) * other + np.float32(0.85 * rng.uniform(0.08, 0.9))
+        _blend(image, beyond, np.clip(other * tone, 0.01, 1.0))
+        if rng.random() < 0.7:
+            reach = math.exp(rng.uniform(math.log(1.5), math.log(40.0)))
+            shade = np.exp(-np.abs(across) / np.float32(reach)) * (across > 0 if rng.random() < 0.5 else across < 0)
+            _darken(image, shade.astype(np.float32), rng.uniform(-0.15, 0.75))
+        if rng.random() < 0.6:
+            half = max(rng.uniform(1, 15) * px_per_mm, rng.uniform(0.8, 2.5)) / 2
+            seam = np.clip((half - np.abs(across)) / np.float32(rng.uniform(0.4, 1.5)) + 0.5, 0, 1).astype(np.float32)
+            if rng.random() < 0.5:
+                seam = _ragged(rng, seam, rng.uniform(6, 80))
+            _darken(image, seam, rng.uniform(0.2, 0.95))
+
+
+def flaking(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Paint or paste come off in patches: flat or rough inside, their rims lit on one side and dark on the other."""
+    hw = (image.shape[0], image.shape[1])
+    scale = math.exp(rng.uniform(math.log(10.0), math.log(0.4 * max(hw))))
+    weights = [1.0, rng.uniform(0.4, 1.0), rng.uniform(0.2, 0.8), rng.uniform(0.0, 0.5)]
+    field = octave_noise(rng, hw, [scale, scale / 3, scale / 9, max(scale / 27, 1.2)], weights)
+    patch = np.clip((field - np.quantile(field, rng.uniform(0.6, 0.97))) * rng.uniform(4.0, 30.0), 0, 1)
+    patch = np.asarray(patch, np.float32)
+    soft = np.asarray(cv2.GaussianBlur(patch, (0, 0), rng.uniform(0.6, 1.8)), np.float32)
+    sun = rng.uniform(0, 2 * np.pi)
+    slope = math.cos(sun) * cv2.Sobel(soft, cv2.CV_32F, 1, 0) + math.sin(sun) * cv2.Sobel(soft, cv2.CV_32F, 0, 1)
+    image *= (1.0 + np.float32(rng.uniform(0.1, 0.7)) * slope)[..., None].clip(0.15, 1.6)
+    tone = math.exp(rng.normal(0.0, 0.3)) * (1.0 + rng.normal(0.0, 0.06, 3)).astype(np.float32)
+    rough = 1.0 + np.float32(rng.uniform(0.0, 0.25)) * cell_noise(rng, hw, (2.0, 2.0))
+    _blend(image, patch * np.float32(rng.uniform(0.3, 1.0)), np.clip(image * tone * rough[..., None], 0.01, 1.0))
+
+
+def studs(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Rows of round things: tie holes, studs, screws, pads; darker or lighter, with a rim and their own shade."""
+    h, w = image.shape[:2]
+    spacing = math.exp(rng.uniform(math.log(18.0), math.log(140.0)))
+    radius = spacing * rng.uniform(0.08, 0.36)
+    turn, flat = _angle(rng), rng.uniform(0.6, 1.0)
+    shift, jitter = rng.uniform(0, spacing, 2), rng.choice([0.0, 0.05]) * spacing
+    count = int(math.hypot(h, w) / spacing) + 2
+    inside, rim = np.zeros((h, w), np.uint8), np.zeros((h, w), np.uint8)
+    for row in range(-count // 2, count // 2 + 1):
+        for column in range(-count // 2, count // 2 + 1):
+            if rng.random() < 0.1:
+                continue
+            y, x = spacing * row + shift[0] + rng.normal(0, 1) * jitter, spacing * column + shift[1]
+            centre = (
+                int(16 * (w / 2 + math.cos(turn) * x - math.sin(turn) * y)),
+                int(16 * (h / 2 + math.sin(turn) * x + math.cos(turn) * y)),
+            )
+            axes = (max(int(16 * radius), 16), max(int(16 * radius * flat), 16))
+            cv2.ellipse(inside, centre, axes, math.degrees(turn), 0, 360, 255, -1, cv2.LINE_AA, 4)
+            cv2.ellipse(rim, centre, axes, math.degrees(turn), 0, 360, 255, max(int(radius / 5), 1), cv2.LINE_AA, 4)
+    _blend(image, inside.astype(np.float32) / 255.0 * np.float32(rng.uniform(0.3, 1.0)),
+           np.clip(image * math.exp(rng.normal(0, 0.6)), 0.01, 1.0))  # fmt: skip
+    _darken(image, rim.astype(np.float32) / 255.0, rng.uniform(-0.3, 0.8))
+
+
 Distractor = Callable[[np.random.Generator, FloatImage, float], None]
 
 HARD_NEGATIVES: dict[str, tuple[Distractor, float]] = {
@@ -375,5 +454,11 @@ ON_PHOTOGRAPHS: dict[str, tuple[Distractor, float]] = {
     "formwork": (formwork, 1.5),
     "cable": (cable, 1.0),
     "grooves": (grooves, 0.5),
+    "ledge": (ledge, 3.0),
+    "flaking": (flaking, 2.0),
+    "studs": (studs, 1.0),
 }
-"""The same of what is drawn on photographs."""
+"""The same of what is drawn on photographs; a recipe names those it trains on."""
+
+FIRST_ON_PHOTOGRAPHS = ("joint", "panel_gap", "masonry", "rubble", "formwork", "cable", "grooves")
+"""Of them, those that a recipe without a word on it means."""

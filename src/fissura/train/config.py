@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fissura.errors import SettingsError
 from fissura.spec import NAME_PATTERN
+from fissura.synth.distractors import FIRST_ON_PHOTOGRAPHS, ON_PHOTOGRAPHS
 
 
 class SetConfig(BaseModel):
@@ -199,6 +200,8 @@ class TrainConfig(BaseModel):
     distractors: float = Field(default=0.0, ge=0, le=1)
     """Share of the crops of photographs on which a joint, a gap, bricks or the like are drawn
     (`fissura.synth.crops.draw_distractor`); a teacher is not heard there."""
+    distractor_kinds: tuple[str, ...] = FIRST_ON_PHOTOGRAPHS
+    """Which of `fissura.synth.distractors.ON_PHOTOGRAPHS` are drawn."""
 
     tile: int = Field(default=256, ge=32, multiple_of=32)
     overlap: int = Field(default=64, ge=0)
@@ -244,6 +247,15 @@ class TrainConfig(BaseModel):
     def _name_of_a_card(cls, value: str) -> str:
         if not re.match(NAME_PATTERN, value):
             raise ValueError("a name has small letters, digits, '.', '_' and '-', for example my-model")
+        return value
+
+    @field_validator("distractor_kinds")
+    @classmethod
+    def _known_distractors(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in ON_PHOTOGRAPHS]
+        if unknown or not value:
+            said = f"there is no {', '.join(unknown)}" if unknown else "none is named"
+            raise ValueError(f"{said}; name some of {', '.join(ON_PHOTOGRAPHS)}")
         return value
 
     @field_validator("encoder", mode="before")

@@ -110,7 +110,7 @@ class CropDataset(Dataset[dict[str, Tensor]]):
             taught = chosen.config.distilled
             image, truth = cut_crop(rng, chosen.images[k], chosen.masks[k], tile, geometry)
             if self.config.distractors and rng.random() < self.config.distractors:
-                image, truth = draw_distractor(rng, image, truth)
+                image, truth = draw_distractor(rng, image, truth, self.config.distractor_kinds)
                 taught = False  # these are what a teacher may take for cracks
         image = photograph(rng, image)
         tube = cv2.dilate(skeletonize(truth).astype(np.uint8), np.ones((3, 3), np.uint8))
