@@ -48,6 +48,7 @@ def test_known_trunks(depth, gmac):
         ("hrnet", {}, 18.3),
         ("mobilenet_v3", {}, 1.2),
         ("ladder", {}, 0.64),
+        ("ladder", {"widths": [16, 32, 64, 80, 96], "blocks": [1, 2, 2, 2, 2], "back": [1, 2, 2, 1], "patch": 2}, 3.76),
     ],
     ids=str,
 )

@@ -15,6 +15,7 @@ from fissura.spec import ModelCard
 from fissura.train.losses import LossWeights, crack_loss
 
 PUBLISHED_SLIPS = {"variant": "published", "width": 32, "slips": True}
+HALF_SIZE_LADDER = {"widths": [16, 32, 64, 80, 96], "blocks": [1, 2, 2, 2, 2], "back": [1, 2, 2, 1], "patch": 2}
 COUNTS = [
     ("hacnet_v2", PUBLISHED_SLIPS, 585_415),
     ("hacnet_v2", {"variant": "published", "width": 48, "slips": True}, 1_311_271),
@@ -40,6 +41,7 @@ COUNTS = [
     ("hrnet", {"width": 48}, 65_845_681),
     ("mobilenet_v3", {}, 1_743_818),
     ("ladder", {}, 382_288),
+    ("ladder", HALF_SIZE_LADDER, 1_214_532),
 ]
 SMALL_V2 = [
     ("hacnet_v2", {"variant": "published", "width": 8, "slips": True}),
@@ -62,6 +64,7 @@ ONE_EACH = [
     ("hrnet", {"width": 6, "modules": (1, 1, 1), "blocks": 1}),
     ("mobilenet_v3", {"head_width": 16}),
     ("ladder", {"widths": [8, 8, 12], "blocks": [0, 1, 1], "back": [1, 0]}),
+    ("ladder", {"widths": [8, 8, 12], "blocks": [0, 1, 1], "back": [1, 0], "patch": 2}),
 ]
 """One of each network, HACNetV2 apart."""
 SMALL = [*SMALL_V2, ("hacnet_v2_single", {"variant": "asymmetric", "width": 8}), ("hacnet", {"blocks": 3}), *ONE_EACH]
@@ -216,6 +219,7 @@ def test_exported_network_says_the_same(tmp_path, architecture, options):
         ("ladder", {"widths": [8, 8]}, "at least three rungs"),
         ("ladder", {"blocks": [1, 1]}, "4 rungs need as many numbers in blocks"),
         ("ladder", {"back": [1, 1, -1]}, "none may be negative"),
+        ("ladder", {"patch": 3}, "patch is 3; it can be 2 or 4"),
         ("mobilenet_v3", {"head_width": 0}, "head_width is 0"),
     ],
     ids=str,

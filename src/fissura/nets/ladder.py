@@ -7,13 +7,16 @@ A ladder has 25, all 3x3 or 1x1, undilated, with ReLU: kernels that every engine
 Topology: two 3x3 of stride 2 (8, then c0 channels); on each rung (1/4, 1/8, 1/16, 1/32 of the side) residual blocks, by
 stride-2 3x3 down to the next; on the way back a 1x1 of the rung below, enlarged twofold by repetition, is added and
 passed through residual blocks; a 3x3 to sixteen logits a cell, moved back into 4x4 patches of pixels. What HACNetV2
-sees by dilation the lower rungs see by being small.
+sees by dilation the lower rungs see by being small. With ``patch`` 2 there is one 3x3 of stride 2 before the first
+rung, at 1/2 of the side, and four logits a cell.
 
-==============================  ==========  =============
-what                            parameters  GMAC at 512²
-==============================  ==========  =============
-default                            382,288           0.64
-==============================  ==========  =============
+====================================  ==========  =============
+what                                  parameters  GMAC at 512²
+====================================  ==========  =============
+default (``nano``)                       382,288           0.64
+patch 2, widths 16, 32, 64, 80, 96;    1,214,532           3.76
+blocks 1, 2, 2, 2, 2; back 1, 2, 2, 1
+====================================  ==========  =============
 
 Parameters include a second map from the second rung, which is supervised while training and costs nothing afterwards.
 Residual blocks after He et al. 2016, arXiv:1512.03385; the way back after Lin et al. 2017 (feature pyramids),
