@@ -226,7 +226,7 @@ def larger_text(larger: dict[str, Any], fast: dict[str, Any]) -> str:
         means = parts["test"]["mean_over_sets"]
         rows.append([name, *figures, f"{means['F1']:.3f} / {means['F1@2px']:.3f}", f"{alarms} of {images}"])
     head = ["F1 / F1@2px", *(entry["name"].split("/")[0] for entry in sets), "mean", "false alarms"]
-    return markdown(head, rows) + f"\n\nMeasured {origin(larger)}; `runs/accurate.sh`."
+    return markdown(head, rows) + f"\n\nMeasured {origin(larger)}; `runs/pyramid.sh`."
 
 
 def confidence_text(results: list[dict[str, Any]]) -> str:
@@ -254,7 +254,7 @@ def main() -> None:
         found = [read(p.stem) for p in sorted(RESULTS.glob(f"{kind}_*.json"))]
         if found:
             text = replace_block(text, name, write([f for f in found if f is not None]))
-    larger, fast = read("accuracy_accurate"), read("accuracy_fast")
+    larger, fast = read("accuracy_pyramid"), read("accuracy_fast")
     if larger and fast:
         text = replace_block(text, "larger", larger_text(larger, fast))
     if speed := read("speed_models"):
