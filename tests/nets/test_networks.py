@@ -11,11 +11,13 @@ from fissura.export import export_onnx
 from fissura.nets import NETWORKS, build, build_enhancer, load_weights, normalise, parameter_count, save_weights
 from fissura.nets.ga_cfae import Enhanced
 from fissura.nets.hacnet_v2 import pixel_shuffle, pixel_unshuffle
+from fissura.nets.views import Views, ViewsConfig
 from fissura.spec import ModelCard
 from fissura.train.losses import LossWeights, crack_loss
 
 PUBLISHED_SLIPS = {"variant": "published", "width": 32, "slips": True}
 HALF_SIZE_LADDER = {"widths": [16, 32, 64, 80, 96], "blocks": [1, 2, 2, 2, 2], "back": [1, 2, 2, 1], "patch": 2}
+SMALL_LADDER = {"widths": [8, 8, 12], "blocks": [0, 1, 1], "back": [1, 0]}
 COUNTS = [
     ("hacnet_v2", PUBLISHED_SLIPS, 585_415),
     ("hacnet_v2", {"variant": "published", "width": 48, "slips": True}, 1_311_271),
@@ -42,6 +44,7 @@ COUNTS = [
     ("mobilenet_v3", {}, 1_743_818),
     ("ladder", {}, 382_288),
     ("ladder", HALF_SIZE_LADDER, 1_214_532),
+    ("views", {}, 382_288),
 ]
 SMALL_V2 = [
     ("hacnet_v2", {"variant": "published", "width": 8, "slips": True}),
@@ -63,8 +66,10 @@ ONE_EACH = [
     ("deeplab_v3_plus", {"width": 8}),
     ("hrnet", {"width": 6, "modules": (1, 1, 1), "blocks": 1}),
     ("mobilenet_v3", {"head_width": 16}),
-    ("ladder", {"widths": [8, 8, 12], "blocks": [0, 1, 1], "back": [1, 0]}),
-    ("ladder", {"widths": [8, 8, 12], "blocks": [0, 1, 1], "back": [1, 0], "patch": 2}),
+    ("ladder", SMALL_LADDER),
+    ("ladder", SMALL_LADDER | {"patch": 2}),
+    ("views", {"options": SMALL_LADDER, "magnifications": [0.75, 1.5], "looks": 4}),
+    ("views", {"architecture": "unet", "options": {"width": 4}, "magnifications": [1.0, 2.0], "looks": 1}),
 ]
 """One of each network, HACNetV2 apart."""
 SMALL = [*SMALL_V2, ("hacnet_v2_single", {"variant": "asymmetric", "width": 8}), ("hacnet", {"blocks": 3}), *ONE_EACH]
@@ -159,6 +164,34 @@ def test_slip_applies_second_head_to_third_depth():
     assert torch.allclose(net(x)[2], before + 5.0)
 
 
+def test_views_are_the_mean_of_looks_from_four_sides():
+    """And a picture that is mirrored has the mirrored answer."""
+    net = build("views", {"options": SMALL_LADDER, "magnifications": [1.0], "looks": 4}).eval()
+    x = torch.rand(2, 3, 64, 96)
+    with torch.inference_mode():
+        looks = [net.body(x.flip(axes))[-1].flip(axes) for axes in ((), (-1,), (-2,), (-1, -2))]
+        found = net(x)[-1]
+        torch.testing.assert_close(found, torch.stack(looks).mean(dim=0))
+        torch.testing.assert_close(net(x.flip(-1))[-1].flip(-1), found)
+    assert not torch.allclose(looks[0], looks[1], atol=1e-3)
+
+
+def test_views_bring_every_size_back_to_its_place():
+    """What a network that copies its input says at every size lies where it lay."""
+
+    class Copy(torch.nn.Module):
+        size_multiple = 8
+
+        def forward(self, x):
+            return [x[:, :1]]
+
+    net = Views(ViewsConfig("copy", {}, (0.75, 1.0, 1.5), looks=2), lambda name, options: Copy())
+    rows, columns = torch.meshgrid(torch.arange(50.0), torch.arange(70.0), indexing="ij")
+    ramp = (3 * rows + columns)[None, None].expand(1, 3, -1, -1)
+    inside = (slice(None), slice(None), slice(3, -3), slice(3, -3))
+    torch.testing.assert_close(net.eval()(ramp)[-1][inside], ramp[:, :1][inside], atol=0.05, rtol=0)
+
+
 def test_unshuffle_matches_torch_and_inverts():
     x = torch.arange(2 * 3 * 8 * 6, dtype=torch.float32).reshape(2, 3, 8, 6)
     assert torch.equal(pixel_unshuffle(x, 2), torch.nn.functional.pixel_unshuffle(x, 2))
@@ -221,6 +254,11 @@ def test_exported_network_says_the_same(tmp_path, architecture, options):
         ("ladder", {"back": [1, 1, -1]}, "none may be negative"),
         ("ladder", {"patch": 3}, "patch is 3; it can be 2 or 4"),
         ("mobilenet_v3", {"head_width": 0}, "head_width is 0"),
+        ("views", {"looks": 3}, "looks is 3; it can be 1, 2 or 4"),
+        ("views", {"magnifications": [0.1]}, "give some from 0.25 to 4"),
+        ("views", {"magnifications": [1.4]}, "give multiples of 1/8"),
+        ("views", {"magnifications": []}, "give some from"),
+        ("views", {"architecture": "stairs"}, "unknown architecture 'stairs'"),
     ],
     ids=str,
 )
@@ -239,6 +277,9 @@ def test_wrong_files_are_named(tmp_path):
 
 
 def maps_of(table, architecture, options):
+    if architecture == "views":
+        of_body = maps_of(table, options.get("architecture", "ladder"), options.get("options", {}))
+        return len(options["magnifications"]) * (of_body - 1) + 1
     return options["blocks"] + 1 if architecture == "hacnet" and "blocks" in options else table.get(architecture, 1)
 
 

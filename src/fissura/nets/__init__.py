@@ -31,6 +31,7 @@ from fissura.nets.mobilenet_v3 import MobileNetV3, MobileNetV3Config
 from fissura.nets.stdc import STDC, STDCConfig
 from fissura.nets.swiftnet import SwiftNet, SwiftNetConfig
 from fissura.nets.unet import UNet, UNetConfig
+from fissura.nets.views import Views, ViewsConfig
 from fissura.spec import ModelCard
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
@@ -48,6 +49,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "stdc": lambda **options: STDC(STDCConfig(**options)),
     "swiftnet": lambda **options: SwiftNet(SwiftNetConfig(**options)),
     "unet": lambda **options: UNet(UNetConfig(**options)),
+    "views": lambda **options: Views(ViewsConfig(**options), build),
 }
 
 
