@@ -49,12 +49,14 @@ class LadderConfig:
         back: Residual blocks on each rung but the lowest on the way back.
         patch: Side of the first rung's cells in pixels: 4, or 2 for a further rung above, on which lines of one and
             two pixels are still lines.
+        stem: Channels at half size before the first rung, where ``patch`` is 4.
     """
 
     widths: tuple[int, ...] = (24, 32, 48, 64)
     blocks: tuple[int, ...] = (0, 1, 2, 2)
     back: tuple[int, ...] = (1, 1, 1)
     patch: int = 4
+    stem: int = STEM_CHANNELS
 
     def __post_init__(self) -> None:
         # A model card brings lists.
@@ -67,6 +69,8 @@ class LadderConfig:
                 f"{len(self.widths)} rungs need as many numbers in blocks and one fewer in back; "
                 f"they have {len(self.blocks)} and {len(self.back)}"
             )
+        if self.stem < 4:
+            raise ValueError(f"stem is {self.stem}; it needs at least 4 channels")
         if self.patch not in (2, 4):
             raise ValueError(f"patch is {self.patch}; it can be 2 or 4")
         if min(self.blocks + self.back) < 0:
@@ -92,7 +96,7 @@ class Ladder(SegmentationNet):
         self.config = config = config or LadderConfig()
         w = config.widths
         self.size_multiple = config.patch * 2 ** (len(w) - 1)
-        before = (STEM_CHANNELS,) if config.patch == 4 else ()
+        before = (config.stem,) if config.patch == 4 else ()
         self.stem = nn.Sequential(*(ConvNorm(a, b, stride=2) for a, b in pairwise((3, *before, w[0]))))
         self.down = nn.ModuleList(ConvNorm(a, b, stride=2) for a, b in pairwise(w))
         self.rungs = nn.ModuleList(_blocks(c, n) for c, n in zip(w, config.blocks, strict=True))

@@ -6,6 +6,10 @@ in docs/LOG.md.
 
 Topology: the picture, resized bilinearly for each magnification and laid beside its mirror images, goes through the
 body; logits are mirrored and resized back, and averaged. Input padded so that every size is whole.
+
+Parameters are those of the body; its work is done once for each look, times the square of the magnification.
+
+Deviations: none to speak of; it follows no paper's network.
 """
 
 from __future__ import annotations
