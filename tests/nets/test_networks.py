@@ -17,6 +17,7 @@ from fissura.train.losses import LossWeights, crack_loss
 
 PUBLISHED_SLIPS = {"variant": "published", "width": 32, "slips": True}
 HALF_SIZE_LADDER = {"widths": [16, 32, 64, 80, 96], "blocks": [1, 2, 2, 2, 2], "back": [1, 2, 2, 1], "patch": 2}
+WIDE_LADDER = {"widths": [64, 64, 80, 96], "blocks": [1, 2, 2, 2], "back": [2, 1, 1], "stem": 24}
 SMALL_LADDER = {"widths": [8, 8, 12], "blocks": [0, 1, 1], "back": [1, 0]}
 COUNTS = [
     ("hacnet_v2", PUBLISHED_SLIPS, 585_415),
@@ -44,6 +45,7 @@ COUNTS = [
     ("mobilenet_v3", {}, 1_743_818),
     ("ladder", {}, 382_288),
     ("ladder", HALF_SIZE_LADDER, 1_214_532),
+    ("ladder", WIDE_LADDER, 1_320_696),
     ("views", {}, 382_288),
 ]
 SMALL_V2 = [
@@ -253,6 +255,7 @@ def test_exported_network_says_the_same(tmp_path, architecture, options):
         ("ladder", {"blocks": [1, 1]}, "4 rungs need as many numbers in blocks"),
         ("ladder", {"back": [1, 1, -1]}, "none may be negative"),
         ("ladder", {"patch": 3}, "patch is 3; it can be 2 or 4"),
+        ("ladder", {"stem": 2}, "stem is 2; it needs at least 4 channels"),
         ("mobilenet_v3", {"head_width": 0}, "head_width is 0"),
         ("views", {"looks": 3}, "looks is 3; it can be 1, 2 or 4"),
         ("views", {"magnifications": [0.1]}, "give some from 0.25 to 4"),

@@ -87,4 +87,3 @@ class Views(SegmentationNet):
             if self.training:
                 own += [aux.chunk(len(mirrors))[0] for aux in maps[:-1]]
         return [*own, total / (len(mirrors) * len(self.config.magnifications))]
-

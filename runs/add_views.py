@@ -1,0 +1,41 @@
+"""Make a model look several times: ``python runs/add_views.py IN.safetensors OUT.safetensors --name accurate``.
+
+The weights stay; the card says what network it is now (`fissura.nets.views`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fissura.nets import build_model, load_state, read_weights, save_weights
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--description", required=True)
+    parser.add_argument("--magnifications", type=float, nargs="+", default=[0.75, 1.0, 1.5])
+    parser.add_argument("--looks", type=int, default=2, choices=(1, 2, 4))
+    options = parser.parse_args()
+    state, card = read_weights(options.source)
+    card = card.model_copy(update={
+        "name": options.name,
+        "description": options.description,
+        "architecture": "views",
+        "architecture_options": {
+            "architecture": card.architecture, "options": card.architecture_options,
+            "magnifications": options.magnifications, "looks": options.looks,
+        },
+    })  # fmt: skip
+    net = build_model(card)
+    load_state(net, {f"body.{name}": tensor for name, tensor in state.items()}, source=str(options.source))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(options.out, net, card)
+    print(f"{card.name}: {len(options.magnifications)} sizes, {options.looks} looks at each: {options.out}")
+
+
+if __name__ == "__main__":
+    main()
