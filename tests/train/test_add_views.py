@@ -20,7 +20,7 @@ def test_a_model_with_views_has_the_weights_of_the_one_before(tmp_path, monkeypa
     card = ModelCard(
         name="small", version="1.0.0", description="A ladder.", architecture="ladder", architecture_options=options,
         parameters=sum(p.numel() for p in net.parameters()), tile=64, overlap=16, training_sets=(),
-        strictest_terms="MIT", trained_on="nothing",
+        strictest_terms="MIT", trained_on="nothing", figures={"F1": 0.9},
     )  # fmt: skip
     save_weights(tmp_path / "small.safetensors", net, card)
     out = tmp_path / "new" / "views.safetensors"
@@ -33,11 +33,19 @@ def test_a_model_with_views_has_the_weights_of_the_one_before(tmp_path, monkeypa
     views, found = load_weights(out)
     assert (found.name, found.architecture, found.strictest_terms) == ("seen", "views", "MIT")
     assert found.parameters == card.parameters
+    assert not found.figures  # nobody has measured it
     x = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         half = net(torch.nn.functional.interpolate(x, scale_factor=0.5, mode="bilinear"))[-1]
         half = torch.nn.functional.interpolate(half, size=(64, 64), mode="bilinear")
         torch.testing.assert_close(views.eval()(x)[-1], (half + net(x)[-1]) / 2)
-    monkeypatch.setattr(sys, "argv", [*sys.argv[:-1], "3"])
-    with pytest.raises(SystemExit):
-        runpy.run_path(str(SCRIPT), run_name="__main__")
+    (tmp_path / "file").touch()
+    for changed, message in (
+        ({1: str(tmp_path / "none.safetensors")}, "none.safetensors does not exist"),
+        ({2: str(tmp_path / "file" / "v.safetensors")}, "cannot make"),
+        ({4: "A name"}, "small letters"),
+        ({8: "0.01"}, "give some from 0.25 to 4"),
+    ):
+        with monkeypatch.context() as wrong, pytest.raises(SystemExit, match=message):
+            wrong.setattr(sys, "argv", [changed.get(k, text) for k, text in enumerate(sys.argv)])
+            runpy.run_path(str(SCRIPT), run_name="__main__")
