@@ -22,7 +22,7 @@ from fissura.train.dataset import CropDataset, LoadedSet, read_rgb
 from fissura.train.loop import make_card, strictest_terms, train
 from fissura.train.losses import LossWeights, crack_loss, dice_loss, quiet_loss, skeleton_recall_loss
 from fissura.train.module import CrackModule, rate_factor
-from fissura.train.teacher import EngineTeacher, Teacher
+from fissura.train.teacher import EngineTeacher, Teacher, TeacherGroup
 from fissura.train.validate import Validation
 
 
@@ -572,9 +572,26 @@ def test_a_teacher_that_looks_at_several_sizes_says_their_mean():
     assert (found & near).sum() > 0.9 * found.sum()
 
 
+def test_of_several_teachers_the_mean_of_the_logits_counts():
+    shipped = find_model("nano").safetensors
+    teachers = [Teacher(shipped), Teacher(shipped, magnifications=(0.5,))]
+    images = torch.from_numpy(render_training_crop(np.random.default_rng(1), 256, crack_probability=1.0)[0])
+    images = images.permute(2, 0, 1)[None] / 255
+    first, second = (teacher.probability(images).double() for teacher in teachers)
+    said = TeacherGroup(teachers).probability(images)
+    assert said.shape == (1, 1, 256, 256)
+    assert said.dtype == torch.float32
+    assert float((first - second).abs().max()) > 0.1
+    odds = torch.sqrt(first / (1 - first) * second / (1 - second))  # the mean of logits is that of odds, geometric
+    torch.testing.assert_close(said.double(), odds / (1 + odds), atol=1e-3, rtol=0)
+    alone = TeacherGroup(teachers[:1]).probability(images)
+    torch.testing.assert_close(alone, teachers[0].probability(images), atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"model": []}, "no teacher is named"),
         ({"magnifications": [0.5, 1.0], "engine": "openvino"}, "magnifications need 'engine: torch'"),
         ({"magnifications": [0.0]}, "between 0.25 and 4"),
         ({"magnifications": [float("nan")]}, "between 0.25 and 4"),
@@ -617,8 +634,14 @@ def test_a_teacher_is_not_heard_where_the_masks_know_better(data_root, tmp_path)
 def test_terms_of_a_teacher_and_of_the_first_weights_stay(data_root, tmp_path):
     strict = [{"folder": "set", "terms": "non-commercial research"}]
     first = train(_config(data_root, train=strict), tmp_path / "a", say=lambda _: None, quiet=True)
-    for changes in ({"init": str(first)}, {"distill": {"model": str(first)}}):
+    free = train(_config(data_root), tmp_path / "b", say=lambda _: None, quiet=True)
+    ways = {
+        "init": {"init": str(first)},
+        "one": {"distill": {"model": str(first)}},
+        "several": {"distill": {"model": [str(free), str(first)]}},
+    }
+    for name, changes in ways.items():
         config = _config(data_root, steps=1, warmup_steps=0, validate_on=[], **changes)
-        card = load_weights(train(config, tmp_path / next(iter(changes)), say=lambda _: None, quiet=True))[1]
+        card = load_weights(train(config, tmp_path / name, say=lambda _: None, quiet=True))[1]
         assert [s.terms for s in card.training_sets] == ["MIT"]
         assert card.strictest_terms == "non-commercial research"

@@ -70,8 +70,9 @@ class DistillConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str
-    """The name of a shipped model or a .safetensors file."""
+    model: str | tuple[str, ...]
+    """The name of a shipped model or a .safetensors file; of several the mean of their logits is taught, which is right
+    more often than each of them."""
     weight: float = Field(default=1.0, gt=0)
     """Of the cross-entropy between the network's maps and the teacher's probabilities."""
     engine: Literal["torch", "openvino", "onnxruntime"] = "torch"
@@ -81,6 +82,18 @@ class DistillConfig(BaseModel):
     """The teacher's word is the mean of what it says of the crop at these sizes: a network that sees a crack at several
     sizes is right more often than at one. Only ``torch`` runs crops of another size than the teacher's tiles."""
 
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All teachers."""
+        return (self.model,) if isinstance(self.model, str) else self.model
+
+    @field_validator("model")
+    @classmethod
+    def _someone_teaches(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not value:
+            raise ValueError("no teacher is named; give a model, or leave distill out")
+        return value
 
     @field_validator("magnifications")
     @classmethod

@@ -34,7 +34,7 @@ from fissura.train.checkpoints import SafeCheckpointIO, find_checkpoint
 from fissura.train.config import DistillConfig, TrainConfig
 from fissura.train.dataset import CropDataset, LoadedSet, read_training_set
 from fissura.train.module import CrackModule
-from fissura.train.teacher import EngineTeacher, Teacher
+from fissura.train.teacher import AnyTeacher, EngineTeacher, Teacher, TeacherGroup
 from fissura.train.together import Crops, share_statistics
 from fissura.train.validate import Validation
 
@@ -82,7 +82,8 @@ def train(
     torch.manual_seed(config.seed)
     teacher = None if config.distill is None else _find_teacher(config, config.distill)
     if teacher is not None:
-        card = _inheriting(card, teacher.card, f"learnt from {teacher.card.name}")
+        for known in teacher.cards:
+            card = _inheriting(card, known, f"learnt from {known.name}")
     module = CrackModule(config, card, teacher)
     if config.init:
         first, origin = read_weights(_find_init(config.init))
@@ -244,13 +245,16 @@ def _inheriting(card: ModelCard, origin: ModelCard, how: str) -> ModelCard:
     return card.model_copy(update={"trained_on": f"{card.trained_on}; {how}", "strictest_terms": terms})
 
 
-def _find_teacher(config: TrainConfig, distill: DistillConfig) -> Teacher | EngineTeacher:
+def _find_teacher(config: TrainConfig, distill: DistillConfig) -> AnyTeacher:
+    teachers = [_find_one_teacher(config, distill, name) for name in distill.models]
+    return teachers[0] if len(teachers) == 1 else TeacherGroup(teachers)
+
+
+def _find_one_teacher(config: TrainConfig, distill: DistillConfig, name: str) -> Teacher | EngineTeacher:
     if distill.engine == "torch":
-        return Teacher(
-            _find_init(distill.model), compiled=config.compile, magnifications=distill.magnifications
-        )
-    path = Path(distill.model)
-    graph = path.with_suffix(".onnx") if path.suffix == ".safetensors" else find_model(distill.model).onnx
+        return Teacher(_find_init(name), compiled=config.compile, magnifications=distill.magnifications)
+    path = Path(name)
+    graph = path.with_suffix(".onnx") if path.suffix == ".safetensors" else find_model(name).onnx
     return EngineTeacher(graph, distill.engine, tile=config.tile)
 
 

@@ -20,14 +20,14 @@ from fissura.train.config import TrainConfig
 from fissura.train.dataset import to_float
 from fissura.train.losses import LossWeights, crack_loss, distill_loss
 from fissura.train.muon import Muon
-from fissura.train.teacher import EngineTeacher, Teacher
+from fissura.train.teacher import AnyTeacher
 from fissura.train.together import gather_batch
 
 
 class CrackModule(L.LightningModule):
     """Trains a network of `fissura.nets`; `averaged` holds the exponential moving average that ships."""
 
-    def __init__(self, config: TrainConfig, card: ModelCard, teacher: Teacher | EngineTeacher | None = None) -> None:
+    def __init__(self, config: TrainConfig, card: ModelCard, teacher: AnyTeacher | None = None) -> None:
         super().__init__()
         self._ask: Callable[[Tensor], Tensor] | None = None if teacher is None else teacher.probability
         self.config, self.card = config, card

@@ -18,6 +18,9 @@ from fissura.nets import build_model, load_state, normalise, read_weights
 _SIDE_STEP = 32
 """Sides of what a network is shown: every network here halves its maps no more than five times."""
 
+_SURE = 1e-4
+"""Probabilities of a teacher in a group end this far from 0 and 1: no single one is surer than the others can mend."""
+
 
 class Teacher:
     """A frozen network behind its own preprocessing. No module, so that it never enters a student's checkpoint.
@@ -33,6 +36,7 @@ class Teacher:
 
     def __init__(self, weights: Path, *, compiled: bool = False, magnifications: Sequence[float] = (1.0,)) -> None:
         state, self.card = read_weights(weights)
+        self.cards = (self.card,)
         self.net = build_model(self.card).to(memory_format=torch.channels_last)
         load_state(self.net, state, source=str(weights))
         self.net.eval().requires_grad_(False)
@@ -79,6 +83,7 @@ class EngineTeacher:
         options = BackendOptions(precision, threads=torch.get_num_threads(), in_flight=1)
         self._backend = load_backend(engine, path, options)
         self.card = self._backend.card
+        self.cards = (self.card,)
         if self.card.tile != tile:
             raise SettingsError(
                 f"distill: the teacher {self.card.name} takes tiles of {self.card.tile} and the crops are of {tile}; "
@@ -90,3 +95,23 @@ class EngineTeacher:
         tiles = (images * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         said = list(self._backend.predict_tiles(np.ascontiguousarray(tile) for tile in tiles))
         return torch.from_numpy(np.stack(said)[:, None]).to(images.device)
+
+
+class TeacherGroup:
+    """Several teachers, of which the mean of the logits counts.
+
+    Args:
+        teachers: Two or more.
+    """
+
+    def __init__(self, teachers: Sequence[Teacher | EngineTeacher]) -> None:
+        self._teachers = tuple(teachers)
+        self.cards = tuple(teacher.card for teacher in teachers)
+
+    def probability(self, images: Tensor) -> Tensor:
+        """As `Teacher.probability`."""
+        said = [torch.logit(teacher.probability(images), eps=_SURE) for teacher in self._teachers]
+        return torch.sigmoid(torch.stack(said).mean(dim=0))
+
+
+AnyTeacher = Teacher | EngineTeacher | TeacherGroup
