@@ -126,6 +126,9 @@ class ModelCard(BaseModel):
     limits: tuple[str, ...] = ()
     weights_sha256: str = ""
     """SHA-256 of the safetensors file that the graph was exported from."""
+    weights_bits: Literal[16, 32] = 32
+    """How the files hold large tensors of weights. 16: rounded to half precision, so that two networks fit into one
+    file of 6 MB; they are computed with as before."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelCard:
@@ -147,6 +150,8 @@ class ModelCard(BaseModel):
         for name in ("enhancer", "confidence"):
             if getattr(self, name) is None:
                 values.pop(name, None)
+        if self.weights_bits == 32:
+            values.pop("weights_bits", None)
         return values
 
     @property

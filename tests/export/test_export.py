@@ -23,7 +23,7 @@ from fissura.export.parity import find_all_pairs  # noqa: E402
 from fissura.infer import load_segmenter  # noqa: E402
 from fissura.infer.onnx_metadata import read_card  # noqa: E402
 from fissura.infer.store import describe_file, verify_model  # noqa: E402
-from fissura.nets import build, normalise, parameter_count, save_weights  # noqa: E402
+from fissura.nets import build, load_weights, normalise, parameter_count, save_weights  # noqa: E402
 from fissura.spec import CARD_KEY, ModelCard  # noqa: E402
 from fissura.synth.crops import render_training_crop  # noqa: E402
 
@@ -101,6 +101,56 @@ def test_an_int8_file_of_an_earlier_export_goes(weights: Path, tmp_path: Path) -
 def test_a_name_no_card_can_hold_is_an_error_in_words(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"'My Model' is no name for a model; give small letters"):
         export_model(weights, tmp_path / "m.onnx", name="My Model", say=lambda _: None)
+
+
+def test_weights_in_half_precision_take_less_room(weights: Path, data: Path, tmp_path: Path) -> None:
+    """And torch, the engines and int8 go by the same, rounded ones."""
+    body, card = load_weights(weights)
+    ladder = {"widths": [32, 32, 48], "blocks": [1, 1, 1], "back": [1, 1]}
+    members = [
+        {"architecture": card.architecture, "options": card.architecture_options},
+        {"architecture": "ladder", "options": ladder},
+    ]
+    torch.manual_seed(0)
+    net: Any = build("group", {"members": members})
+    net.train()(torch.rand(2, 3, TILE, TILE))  # statistics that are not those of a fresh network
+    net.members[0].load_state_dict(body.state_dict())
+    own = {"architecture": "group", "architecture_options": {"members": members}, "parameters": parameter_count(net)}
+    card = card.model_copy(update=own)
+    save_weights(tmp_path / "single.safetensors", net.eval(), card)
+    save_weights(tmp_path / "half.safetensors", net, card.model_copy(update={"weights_bits": 16}))
+    assert "weights_bits" not in card.model_dump(), "cards of single precision are as they were"
+    rounded, found = load_weights(tmp_path / "half.safetensors")
+    assert found.weights_bits == 16
+    for name, tensor in rounded.state_dict().items():
+        if tensor.numel() >= 1024:
+            assert torch.equal(tensor.half().float(), tensor), name
+    save_weights(tmp_path / "again.safetensors", rounded, found)  # nothing is left to fold or to round
+    again = load_weights(tmp_path / "again.safetensors")[0].state_dict()
+    for name, tensor in rounded.state_dict().items():
+        torch.testing.assert_close(again[name], tensor, rtol=1e-6, atol=1e-6)
+    x = torch.rand(1, 3, TILE, TILE)
+    with torch.inference_mode():
+        torch.testing.assert_close(rounded(x)[-1], net(x)[-1], atol=0.02, rtol=0)
+    assert any(m.running_mean.abs().max() > 0.01 for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)), "kept"
+
+    single, half = tmp_path / "out" / "single.onnx", tmp_path / "out" / "half.onnx"
+    export_model(tmp_path / "single.safetensors", single, say=lambda _: None)
+    export_model(tmp_path / "half.safetensors", half, int8=True, calibrate=[data], validate=[data], say=lambda _: None)
+    for suffix in (".onnx", ".safetensors"):  # much of a file this small is graph and card
+        assert half.with_suffix(suffix).stat().st_size < 0.75 * single.with_suffix(suffix).stat().st_size, suffix
+    report = json.loads(half.with_suffix(".parity.json").read_text())
+    assert report["largest_difference"]["openvino fp32"] < 1e-4
+    verify_model(describe_file(half))
+    rgb, _ = render_training_crop(np.random.default_rng(5), 150, crack_probability=1.0)
+    masks = [
+        load_segmenter(half, engine=e, precision=p).segment(rgb).probability
+        for e, p in (("torch", "fp32"), ("openvino", "fp32"), ("onnxruntime", "fp32"), ("openvino", "int8"))
+    ]
+    assert np.ptp(masks[0]) > 0.1, "a constant answer would agree too"
+    for mask in masks[1:3]:
+        np.testing.assert_allclose(mask, masks[0], atol=1e-3)
+    assert np.corrcoef(masks[3].ravel(), masks[0].ravel())[0, 1] > 0.8, "int8 of weights that are not trained is coarse"
 
 
 def test_three_engines_give_one_mask(exported: Path) -> None:

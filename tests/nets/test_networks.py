@@ -19,6 +19,10 @@ PUBLISHED_SLIPS = {"variant": "published", "width": 32, "slips": True}
 HALF_SIZE_LADDER = {"widths": [16, 32, 64, 80, 96], "blocks": [1, 2, 2, 2, 2], "back": [1, 2, 2, 1], "patch": 2}
 WIDE_LADDER = {"widths": [64, 64, 80, 96], "blocks": [1, 2, 2, 2], "back": [2, 1, 1], "stem": 24}
 SMALL_LADDER = {"widths": [8, 8, 12], "blocks": [0, 1, 1], "back": [1, 0]}
+SMALL_MEMBERS = [
+    {"architecture": "hacnet_v2", "options": {"variant": "unshuffled", "width": 8}},
+    {"architecture": "views", "options": {"options": SMALL_LADDER, "magnifications": [0.5, 1.0], "looks": 1}},
+]
 COUNTS = [
     ("hacnet_v2", PUBLISHED_SLIPS, 585_415),
     ("hacnet_v2", {"variant": "published", "width": 48, "slips": True}, 1_311_271),
@@ -47,6 +51,7 @@ COUNTS = [
     ("ladder", HALF_SIZE_LADDER, 1_214_532),
     ("ladder", WIDE_LADDER, 1_320_696),
     ("views", {}, 382_288),
+    ("group", {}, 764_576),
 ]
 SMALL_V2 = [
     ("hacnet_v2", {"variant": "published", "width": 8, "slips": True}),
@@ -72,6 +77,7 @@ ONE_EACH = [
     ("ladder", SMALL_LADDER | {"patch": 2}),
     ("views", {"options": SMALL_LADDER, "magnifications": [0.75, 1.5], "looks": 4}),
     ("views", {"architecture": "unet", "options": {"width": 4}, "magnifications": [1.0, 2.0], "looks": 1}),
+    ("group", {"members": SMALL_MEMBERS}),
 ]
 """One of each network, HACNetV2 apart."""
 SMALL = [*SMALL_V2, ("hacnet_v2_single", {"variant": "asymmetric", "width": 8}), ("hacnet", {"blocks": 3}), *ONE_EACH]
@@ -178,6 +184,16 @@ def test_views_are_the_mean_of_looks_from_four_sides():
     assert not torch.allclose(looks[0], looks[1], atol=1e-3)
 
 
+def test_a_group_says_the_mean_of_its_members():
+    torch.manual_seed(0)
+    net = build("group", {"members": SMALL_MEMBERS}).eval()
+    x = torch.rand(2, 3, 61, 64)
+    with torch.inference_mode():
+        first, second = (member(x)[-1] for member in net.members)
+        torch.testing.assert_close(net(x)[-1], (first + second) / 2)
+    assert not torch.allclose(first, second, atol=1e-3)
+
+
 def test_views_bring_every_size_back_to_its_place():
     """What a network that copies its input says at every size lies where it lay."""
 
@@ -261,6 +277,9 @@ def test_exported_network_says_the_same(tmp_path, architecture, options):
         ("views", {"magnifications": [0.1]}, "give some from 0.25 to 4"),
         ("views", {"magnifications": [1.4]}, "give multiples of 1/8"),
         ("views", {"magnifications": []}, "give some from"),
+        ("group", {"members": [{"architecture": "ladder"}]}, "members are 1; a group has two or more"),
+        ("group", {"members": [{"options": {}}, {}]}, "a member has an architecture and options, not options"),
+        ("group", {"members": [{"architecture": "ladder"}, {"architecture": "stairs"}]}, "unknown architecture 'st"),
         ("views", {"architecture": "stairs"}, "unknown architecture 'stairs'"),
     ],
     ids=str,
@@ -280,6 +299,9 @@ def test_wrong_files_are_named(tmp_path):
 
 
 def maps_of(table, architecture, options):
+    if architecture == "group":
+        said = [maps_of(table, m["architecture"], m.get("options", {})) for m in options["members"]]
+        return sum(said) + 1 if table is TRAINING_MAPS else 1
     if architecture == "views":
         of_body = maps_of(table, options.get("architecture", "ladder"), options.get("options", {}))
         return len(options["magnifications"]) * (of_body - 1) + 1

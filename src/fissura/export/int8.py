@@ -17,7 +17,7 @@ import onnx
 
 from fissura.data.pairs import IMAGE_SUFFIXES, Pair
 from fissura.errors import DataError, ModelError
-from fissura.export.onnx_file import save_model
+from fissura.export.onnx_file import save_model, whole_weights
 from fissura.export.parity import LARGEST_F1_LOSS, pooled_f1
 from fissura.imaging.read import read_image
 from fissura.infer.backend import BackendOptions
@@ -98,6 +98,7 @@ def quantise(source: Path, tiles: Sequence[RgbImage]) -> onnx.ModelProto:
 
     nncf.set_log_level(logging.ERROR)
     model = onnx.load(str(source))
+    whole_weights(model)
     name = model.graph.input[0].name
 
     def to_input(tile: RgbImage) -> dict[str, np.ndarray]:

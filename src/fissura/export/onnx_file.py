@@ -19,21 +19,28 @@ one half works in Deepness as well; one below cannot, since the argmax then deci
 from __future__ import annotations
 
 import logging
+import math
 import os
 import warnings
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
 from fissura.errors import OutputError
-from fissura.nets import normalise
+from fissura.nets import LARGE, normalise
 from fissura.spec import ModelCard
 
 OPSET = 18
 IR_VERSION = 8
 """Opset 18 with IR 8 is read by ONNX Runtime from 1.14 (early 2023) on."""
+
+_HALF = ".half"
+"""Ends the names of weights in half precision."""
+_EXACT = 1e-6
+"""Relative: a batch normalisation that does nothing multiplies with 1, give or take the last bit."""
 
 
 class _WithContract(nn.Module):
@@ -79,7 +86,46 @@ def export_onnx(net: nn.Module, card: ModelCard, path: Path) -> None:
         del node.metadata_props[:]
     del model.graph.metadata_props[:]
     del model.graph.value_info[:]
+    if card.weights_bits == 16:
+        halve_weights(model)
     save_model(model, card, path)
+
+
+def halve_weights(model: onnx.ModelProto) -> None:
+    """Keep large weights that half precision holds without loss in it; the graph makes them single before it computes.
+
+    Weights that the exporter has multiplied with a batch normalisation stay as they are: rounded, they would no longer
+    be those of the safetensors file.
+    """
+    casts = []
+    for weights in model.graph.initializer:
+        if weights.data_type != onnx.TensorProto.FLOAT or math.prod(weights.dims) < LARGE:
+            continue
+        single = onnx.numpy_helper.to_array(weights)
+        rounded = single.astype(np.float16)
+        if not np.allclose(rounded.astype(np.float32), single, rtol=_EXACT, atol=0.0):
+            continue
+        name = weights.name
+        weights.CopyFrom(onnx.numpy_helper.from_array(rounded, f"{name}{_HALF}"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}{_HALF}"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def whole_weights(model: onnx.ModelProto) -> None:
+    """Undo `halve_weights`: tools that look for weights, quantisation among them, find them."""
+    halves = {weights.name: weights for weights in model.graph.initializer if weights.name.endswith(_HALF)}
+    kept = []
+    for node in model.graph.node:
+        if node.op_type == "Cast" and node.input[0] in halves:
+            weights = halves[node.input[0]]
+            single = onnx.numpy_helper.to_array(weights).astype(np.float32)
+            weights.CopyFrom(onnx.numpy_helper.from_array(single, node.output[0]))
+        else:
+            kept.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
 
 
 def save_model(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:

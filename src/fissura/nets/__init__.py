@@ -5,6 +5,7 @@ Needs the extra ``fissura[train]`` (torch).
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,12 +22,14 @@ from fissura.nets.bisenet_v2 import BiSeNetV2, BiSeNetV2Config
 from fissura.nets.deeplab_v3_plus import DeepLabV3Plus, DeepLabV3PlusConfig
 from fissura.nets.enet import ENet, ENetConfig
 from fissura.nets.ga_cfae import Enhanced, build_enhancer
+from fissura.nets.group import Group, GroupConfig
 from fissura.nets.hacnet import HACNet, HACNetConfig
 from fissura.nets.hacnet_v2 import HACNetV2, HACNetV2Config
 from fissura.nets.hacnet_v2_pyramid import HACNetV2Pyramid, HACNetV2PyramidConfig
 from fissura.nets.hacnet_v2_single import HACNetV2Single, HACNetV2SingleConfig
 from fissura.nets.hrnet import HRNet, HRNetConfig
 from fissura.nets.ladder import Ladder, LadderConfig
+from fissura.nets.layers import fold_norms
 from fissura.nets.mobilenet_v3 import MobileNetV3, MobileNetV3Config
 from fissura.nets.stdc import STDC, STDCConfig
 from fissura.nets.swiftnet import SwiftNet, SwiftNetConfig
@@ -34,11 +37,15 @@ from fissura.nets.unet import UNet, UNetConfig
 from fissura.nets.views import Views, ViewsConfig
 from fissura.spec import ModelCard
 
+LARGE = 1024
+"""Numbers that a tensor has at least, to be rounded where `ModelCard.weights_bits` is 16."""
+
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "bisenet_v1": lambda **options: BiSeNetV1(BiSeNetV1Config(**options)),
     "bisenet_v2": lambda **options: BiSeNetV2(BiSeNetV2Config(**options)),
     "deeplab_v3_plus": lambda **options: DeepLabV3Plus(DeepLabV3PlusConfig(**options)),
     "enet": lambda **options: ENet(ENetConfig(**options)),
+    "group": lambda **options: Group(GroupConfig(**options), build),
     "hacnet": lambda **options: HACNet(HACNetConfig(**options)),
     "hacnet_v2": lambda **options: HACNetV2(HACNetV2Config(**options)),
     "hacnet_v2_pyramid": lambda **options: HACNetV2Pyramid(HACNetV2PyramidConfig(**options)),
@@ -92,10 +99,17 @@ def parameter_count(net: nn.Module) -> int:
 def save_weights(path: Path, net: nn.Module, card: ModelCard) -> None:
     """Write a network's weights as safetensors, with its card in the metadata; replaced in one step.
 
+    Large tensors are rounded where the card says so (`ModelCard.weights_bits`), after `fold_norms`.
+
     Raises:
         OutputError: The file cannot be written. What was there before stays as it is.
     """
+    if card.weights_bits == 16:
+        net = copy.deepcopy(net)
+        fold_norms(net)
     state = {name: tensor.detach().contiguous().cpu() for name, tensor in net.state_dict().items()}
+    if card.weights_bits == 16:
+        state = {name: t.half() if t.is_floating_point() and t.numel() >= LARGE else t for name, t in state.items()}
     partial = path.with_name(f".{path.name}.partial")
     try:
         save_file(state, str(partial), metadata=card.to_metadata())
@@ -110,7 +124,7 @@ def save_weights(path: Path, net: nn.Module, card: ModelCard) -> None:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
-    """Tensors and card of a safetensors file.
+    """Tensors, those in half precision made single, and card of a safetensors file.
 
     Raises:
         ModelError: The file is missing, no safetensors, or has no card.
@@ -120,9 +134,10 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is no safetensors file: {error}") from error
+    state = {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
     return state, ModelCard.from_metadata(metadata, source=str(path))
 
 

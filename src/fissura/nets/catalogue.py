@@ -77,6 +77,7 @@ CATALOGUE = (
     NetworkEntry("hacnet_v2_pyramid", "ours", remark="one body at half, full and double size"),
     NetworkEntry("ladder", "ours", remark="few plain convolutions, for small processors"),
     NetworkEntry("views", "ours", remark="one network at several magnifications, mirrored"),
+    NetworkEntry("group", "ours", remark="several networks, the mean of their logits"),
     NetworkEntry("unet", "Ronneberger et al. 2015", stated=31_030_658, remark="counted from the paper's text"),
     NetworkEntry("unet", "Ronneberger et al. 2015", {"width": 16}, remark="a quarter of the paper's width"),
     NetworkEntry(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -156,3 +157,22 @@ class SegmentationNet(nn.Module, ABC):
         size_hw = x.shape[-2:]
         x = pad_to_multiple(x, self.size_multiple)
         return cut_back([resize(o, x.shape[-2:]) for o in self.logit_maps(x)], size_hw)
+
+
+@torch.no_grad()
+def fold_norms(net: nn.Module) -> None:
+    """Move each batch normalisation that follows a convolution into it, and leave one there that does nothing.
+
+    An exported graph has it there. What is rounded afterwards is then the same in both.
+    """
+    for chain in net.modules():
+        if not isinstance(chain, nn.Sequential):
+            continue
+        for before, norm in pairwise(chain):
+            if isinstance(before, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and before.bias is None:
+                factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+                before.weight.mul_(factor[:, None, None, None])
+                norm.bias.sub_(norm.running_mean * factor)
+                norm.weight.fill_(1.0)
+                norm.running_mean.zero_()
+                norm.running_var.fill_(1.0 - norm.eps)
