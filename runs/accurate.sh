@@ -13,6 +13,6 @@ fissura train runs/accurate.yaml --out out/accurate_ladder
 python runs/add_views.py out/accurate_ladder/accurate_ladder.safetensors out/ladder_views/ladder_views.safetensors \
   --name accurate_ladder --description "The ladder of accurate at half and full size" --magnifications 0.5 1 --looks 1
 python runs/join.py src/fissura/weights/fast.safetensors out/ladder_views/ladder_views.safetensors \
-  --out out/accurate/accurate.safetensors --name accurate \
+  --out out/accurate/accurate.safetensors --name accurate --threshold 0.58 \
   --description "The network of fast, and a wide ladder that looks at half and at full size: the mean of both; for those who can wait."
 runs/finish.sh accurate

@@ -8,6 +8,7 @@ network (``runs/finish.sh`` measures again).
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -31,11 +32,15 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--description", required=True)
+    parser.add_argument("--threshold", type=float, default=0.5, help="the one that validation prefers; it becomes 0.5")
     options = parser.parse_args()
     try:
         if not re.match(NAME_PATTERN, options.name):
             raise ModelError(f"--name {options.name}: a name has small letters, digits, '.', '_' and '-'")
-        net, card = join(options.members, options.name, options.version, options.description)
+        if not 0 < options.threshold < 1:
+            raise ModelError(f"--threshold {options.threshold}: it lies between 0 and 1")
+        shift = math.log((1 - options.threshold) / options.threshold)
+        net, card = join(options.members, options.name, options.version, options.description, shift)
         try:
             options.out.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -46,7 +51,7 @@ def main() -> None:
     print(f"{card.name}: {len(options.members)} networks, {card.parameters:,} parameters: {options.out}")
 
 
-def join(paths: Sequence[Path], name: str, version: str, description: str) -> tuple[nn.Module, ModelCard]:
+def join(paths: Sequence[Path], name: str, version: str, description: str, shift: float) -> tuple[nn.Module, ModelCard]:
     """The group and its card. Raises ModelError."""
     if len(paths) < 2:
         raise ModelError("give two models or more")
@@ -62,7 +67,8 @@ def join(paths: Sequence[Path], name: str, version: str, description: str) -> tu
     card = ModelCard(
         name=name, version=version, description=description, architecture="group",
         architecture_options={
-            "members": [{"architecture": c.architecture, "options": dict(c.architecture_options)} for c in cards]
+            "members": [{"architecture": c.architecture, "options": dict(c.architecture_options)} for c in cards],
+            "shift": round(shift, 3),
         },
         parameters=sum(c.parameters for c in cards), **{field: getattr(first, field) for field in SAME},
         gsd_mm=(min(c.gsd_mm[0] for c in cards), max(c.gsd_mm[1] for c in cards)),

@@ -191,6 +191,9 @@ def test_a_group_says_the_mean_of_its_members():
     with torch.inference_mode():
         first, second = (member(x)[-1] for member in net.members)
         torch.testing.assert_close(net(x)[-1], (first + second) / 2)
+        shifted = build("group", {"members": SMALL_MEMBERS, "shift": -1.5}).eval()
+        shifted.load_state_dict(net.state_dict())
+        torch.testing.assert_close(shifted(x)[-1], net(x)[-1] - 1.5)
     assert not torch.allclose(first, second, atol=1e-3)
 
 
@@ -278,6 +281,7 @@ def test_exported_network_says_the_same(tmp_path, architecture, options):
         ("views", {"magnifications": [1.4]}, "give multiples of 1/8"),
         ("views", {"magnifications": []}, "give some from"),
         ("group", {"members": [{"architecture": "ladder"}]}, "members are 1; a group has two or more"),
+        ("group", {"shift": float("nan")}, "shift is nan; give a number"),
         ("group", {"members": [{"options": {}}, {}]}, "a member has an architecture and options, not options"),
         ("group", {"members": [{"architecture": "ladder"}, {"architecture": "stairs"}]}, "unknown architecture 'st"),
         ("views", {"architecture": "stairs"}, "unknown architecture 'stairs'"),

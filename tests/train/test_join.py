@@ -4,6 +4,7 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,7 +43,8 @@ def test_a_joined_model_says_the_mean_of_both(tmp_path, monkeypatch, capsys):
     one = lived("ladder", LADDER, first, training_sets=sets[0])
     two = lived("hacnet_v2", BODY, second, training_sets=sets[1], strictest_terms="research", limits=("Slow.",))
     out = tmp_path / "new" / "both.safetensors"
-    run(monkeypatch, first, second, "--out", out, "--name", "both", "--description", "Both.", "--version", "2.0.0")
+    run(monkeypatch, first, second, "--out", out, "--name", "both", "--description", "Both.", "--version", "2.0.0",
+        "--threshold", "0.75")  # fmt: skip
     assert "both: 2 networks" in capsys.readouterr().out
     joined, card = load_weights(out)
     assert (card.name, card.version, card.architecture) == ("both", "2.0.0", "group")
@@ -54,7 +56,7 @@ def test_a_joined_model_says_the_mean_of_both(tmp_path, monkeypatch, capsys):
     assert not card.figures, "nobody has measured it"
     x = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
-        torch.testing.assert_close(joined(x)[-1], (one(x)[-1] + two(x)[-1]) / 2, atol=0.01, rtol=0)
+        torch.testing.assert_close(joined(x)[-1], (one(x)[-1] + two(x)[-1]) / 2 - np.log(3), atol=0.01, rtol=0)
     held = {t.dtype for name, t in joined.state_dict().items() if name.endswith("conv.weight")}
     assert held <= {torch.float32}, "computed with in single precision"
 
@@ -68,6 +70,7 @@ def test_what_cannot_be_joined_is_an_error_in_words(tmp_path, monkeypatch):
     for arguments, message in (
         ((first, other, "--out", tmp_path / "o.safetensors", *about), "differ in std, tile"),
         ((first, "--out", tmp_path / "o.safetensors", *about), "give two models or more"),
+        ((first, first, "--out", tmp_path / "o.safetensors", *about, "--threshold", "1"), "lies between 0 and 1"),
         ((first, tmp_path / "c.safetensors", "--out", tmp_path / "o.safetensors", *about), "does not exist"),
         ((first, first, "--out", tmp_path / "file" / "o.safetensors", *about), "cannot make"),
         ((first, first, "--out", tmp_path / "o.safetensors", "--name", "A b", "--description", "x"), "small letters"),
