@@ -135,7 +135,9 @@ def drone_text(results: list[dict[str, Any]]) -> str:
     return (
         "Two real drone frames of 17 mm a pixel, cracks traced by hand (length within 5 px):\n\n"
         + markdown(head, rows)
-        + f"\n\nMeasured {origin(results[-1])}; `benchmarks/drone_traces.py`."
+        + "\n\n"
+        + _origins((f"`{result['model']['name']}`", result) for result in results)
+        + " `benchmarks/drone_traces.py`."
     )
 
 
@@ -240,7 +242,8 @@ def confidence_text(results: list[dict[str, Any]]) -> str:
             f"{result['error_of_mean_probability']:.3f}).\n\n"
             + markdown(["confidence said", "share that are cracks", "finds"], rows)
         )
-    return "\n\n".join(parts) + f"\n\nMeasured {origin(results[-1])}; `runs/confidence.py`."
+    measured = _origins((f"`{result['model']}`", result) for result in results)
+    return "\n\n".join(parts) + f"\n\n{measured} `runs/confidence.py`."
 
 
 def main() -> None:
