@@ -129,6 +129,10 @@ def test_weights_in_half_precision_take_less_room(weights: Path, data: Path, tmp
     again = load_weights(tmp_path / "again.safetensors")[0].state_dict()
     for name, tensor in rounded.state_dict().items():
         torch.testing.assert_close(again[name], tensor, rtol=1e-6, atol=1e-6)
+    rounded.members[1].head.weight.data[0, 0, 0, 0] = 1e5  # more than half precision holds
+    save_weights(tmp_path / "again.safetensors", rounded, found)
+    assert torch.isfinite(load_weights(tmp_path / "again.safetensors")[0].members[1].head.weight).all()
+    rounded, _ = load_weights(tmp_path / "half.safetensors")
     x = torch.rand(1, 3, TILE, TILE)
     with torch.inference_mode():
         torch.testing.assert_close(rounded(x)[-1], net(x)[-1], atol=0.02, rtol=0)

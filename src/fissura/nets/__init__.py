@@ -109,7 +109,7 @@ def save_weights(path: Path, net: nn.Module, card: ModelCard) -> None:
         fold_norms(net)
     state = {name: tensor.detach().contiguous().cpu() for name, tensor in net.state_dict().items()}
     if card.weights_bits == 16:
-        state = {name: t.half() if t.is_floating_point() and t.numel() >= LARGE else t for name, t in state.items()}
+        state = {name: _halved(tensor) for name, tensor in state.items()}
     partial = path.with_name(f".{path.name}.partial")
     try:
         save_file(state, str(partial), metadata=card.to_metadata())
@@ -121,6 +121,13 @@ def save_weights(path: Path, net: nn.Module, card: ModelCard) -> None:
         partial.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"cannot write {path}: {reason}; make room or choose another place with --out") from error
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    """In half precision, if it is large and none of its numbers is too great for it."""
+    if not tensor.is_floating_point() or tensor.numel() < LARGE or tensor.abs().max() > torch.finfo(torch.float16).max:
+        return tensor
+    return tensor.half()
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelCard]:

@@ -82,7 +82,6 @@ class DistillConfig(BaseModel):
     """The teacher's word is the mean of what it says of the crop at these sizes: a network that sees a crack at several
     sizes is right more often than at one. Only ``torch`` runs crops of another size than the teacher's tiles."""
 
-
     @property
     def models(self) -> tuple[str, ...]:
         """All teachers."""
