@@ -71,8 +71,7 @@ class DistillConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str | tuple[str, ...]
-    """The name of a shipped model or a .safetensors file; of several the mean of their logits is taught, which is right
-    more often than each of them."""
+    """The name of a shipped model or a .safetensors file; of several the mean of their logits is taught."""
     weight: float = Field(default=1.0, gt=0)
     """Of the cross-entropy between the network's maps and the teacher's probabilities."""
     engine: Literal["torch", "openvino", "onnxruntime"] = "torch"
