@@ -1,7 +1,8 @@
 """Several networks as one: the mean of their logits. Ours, no paper.
 
 Networks of different kinds err in different places, so that their mean can be right more often than each of them, for
-the price of all. Where it was is in docs/LOG.md (2026-11-30). Each member can be any network here, one that looks at several sizes (`fissura.nets.views`) included.
+the price of all. Where it was is in docs/LOG.md (2026-11-30). Each member can be any network here, one that looks at
+several sizes (`fissura.nets.views`) included.
 
 Topology: every member sees the picture, padded to what all of them take; the mean of their logits, and a
 number that is the same everywhere, is the group's.
