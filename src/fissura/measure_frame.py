@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,10 @@ from fissura.imaging.scene import Scene
 from fissura.imaging.width_scale import WidthScale
 from fissura.infer.segmenter import Segmenter
 from fissura.measure.axis import ground_direction_deg
+from fissura.measure.doubtful import confidence_limit, describe_doubtful, without_doubtful
 from fissura.measure.graph import MOST_SIDE_PX, trace_cracks
 from fissura.measure.layout import RoadLayout
 from fissura.measure.measuring import Measurement, MeasureOptions, measure_graph, width_per_px
-from fissura.measure.model import CrackGraph
 from fissura.measure.rules import RuleSet
 from fissura.measure.summary import CrackSummary, summarise
 from fissura.report.records import WidthSamples
@@ -74,6 +73,8 @@ class FrameRequest:
     """In millimetres where there is a scale, else in pixels."""
     network_scale: float | None = None
     """Scale at which the network sees the picture, None for automatic."""
+    least_confidence: float | None = 0.0
+    """Finds that are less sure are not measured; None: `confidence_limit`."""
 
 
 @dataclass
@@ -143,7 +144,6 @@ def measure_frame(
     roi: Roi | None = None,
     progress: Progress | None = None,
     found: tuple[BoolMask, Probability] | None = None,
-    sift: Callable[[CrackGraph, GroundScale | None], CrackGraph] | None = None,
 ) -> FrameResult:
     """Measure one picture.
 
@@ -157,7 +157,6 @@ def measure_frame(
         roi: Region of interest.
         progress: Told the megapixels that the network has finished.
         found: Mask and probability, shape (H, W), if the network has been at work before; `segmenter` only names it.
-        sift: Leaves out finds before they are measured.
     Raises:
         FissuraError: The picture, its mask or its scale cannot be used; the message says which and why.
     """
@@ -186,12 +185,15 @@ def measure_frame(
         rules=request.rules, confidence=None if segmenter is None else segmenter.card.confidence,
     )  # fmt: skip
     graph = trace_cracks(mask, probability=probability, options=options.trace)
-    if sift is not None:
-        graph = sift(graph, scale)
+    least = request.least_confidence
+    if least is None:
+        least = confidence_limit(scale, graph.size_hw)
+    graph, doubtful = without_doubtful(graph, options.confidence, least, scale)
     measured = measure_graph(graph, rgb=rgb, scale=scale, options=options, known_probability=probability is not None)
     measured = _drop_short(measured, request.min_length)
     looked_at = region if valid is None else valid if region is None else valid & region
     record = _record(path, source, measured, finding, scene, request, layout, looked_at, segmenter)
+    record.notes.extend(describe_doubtful(doubtful, least))
     return FrameResult(record, measured, _draw(rgb, measured, source), mask)
 
 
@@ -388,4 +390,6 @@ def describe_settings(request: FrameRequest) -> dict[str, Any]:
         "section_length_m": request.section_length_m, "lane_centre_xy": request.lane_centre_xy,
         "min_length": request.min_length,
         "network_scale": request.network_scale,
+        # None as in folders of an older fissura, which had no such limit and can be gone on with.
+        "least_confidence": request.least_confidence or None,
     }  # fmt: skip

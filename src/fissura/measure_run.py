@@ -55,6 +55,7 @@ class MeasureRequest:
     section_length_m: float | None = None
     lane_centre: str | None = None
     min_length: float = 0.0
+    least_confidence: float = 0.0
     model: str = "fast"
     engine: str = "openvino"
     precision: str = "auto"
@@ -86,6 +87,9 @@ def run_measure(request: MeasureRequest) -> int:
             request.model, engine=request.engine, precision=None if request.precision == "auto" else request.precision,
             threads=request.threads, threshold=request.threshold,
         )  # fmt: skip
+    if request.least_confidence and (segmenter is None or segmenter.card.confidence is None):
+        who = "--mask" if segmenter is None else f"the model '{segmenter.card.name}'"
+        raise SettingsError(f"--least-confidence: {who} does not say how sure a find is; leave the option out")
     settings = describe_settings(frame) | _describe_source(request, segmenter)
     folder = _RecordFolder(request.out, settings, ("overlays", "frames") if segmenter is None else _OWN)
     folder.open(overwrite=request.overwrite)
@@ -116,6 +120,8 @@ def _frame_request(request: MeasureRequest, rules: RuleSet | None) -> FrameReque
             raise SettingsError(f"{name} is {value:g}; give metres above 0")
     if not (math.isfinite(request.min_length) and request.min_length >= 0):
         raise SettingsError(f"--min-length is {request.min_length:g}; give 0 or more")
+    if not 0.0 <= request.least_confidence <= 1.0:
+        raise SettingsError(f"--least-confidence is {request.least_confidence:g}; give 0 (keep all) to 1")
     road = request.road_direction_deg
     if road is not None and not math.isfinite(road):
         raise SettingsError(f"--road-direction is {road:g}; give degrees, 90 if the road runs upwards in the picture")
@@ -133,7 +139,7 @@ def _frame_request(request: MeasureRequest, rules: RuleSet | None) -> FrameReque
     return FrameRequest(
         request.scale, rules, road_direction_deg=road, lane_width_m=request.lane_width_m,
         section_length_m=request.section_length_m, lane_centre_xy=centre, min_length=request.min_length,
-        network_scale=parse_scale(request.network_scale),
+        network_scale=parse_scale(request.network_scale), least_confidence=request.least_confidence,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 import rasterio
 from PIL import Image
@@ -13,6 +14,9 @@ from rasterio.transform import from_origin
 from typer.testing import CliRunner
 
 from fissura.cli.app import app
+from fissura.export.onnx_file import save_model
+from fissura.infer.onnx_metadata import read_card
+from fissura.spec import ConfidenceCurve
 from fissura.synth.camera import NadirCamera
 from fissura.synth.cracks import CrackVector
 from fissura.synth.photo import Geotag, write_photo
@@ -236,6 +240,56 @@ def test_the_network_finds_the_cracks(wall, tiny_onnx, tmp_path):
     words = [photo, "--model", tiny_onnx, "--scale", "1", "--min-length", "60", "--gsd-mm", "1", "--out", out]
     assert "done: 1 pictures, 0 failed" in measure(*words).output
     assert "done: 0 pictures, 1 kept" in measure(*words).output
+
+
+def with_curve(model, path):
+    """The same model, whose card says that a find is as sure as its pixels."""
+    curve = ConfidenceCurve(intercept=0.0, logit=(1.0, 0.0), log_length=(0.0, 0.0))
+    save_model(onnx.load(str(model)), read_card(model).model_copy(update={"confidence": curve}), path)
+    return path
+
+
+def test_doubtful_finds_are_left_out_where_asked(tiny_onnx, tmp_path):
+    picture = np.full((120, 180, 3), 140, np.uint8)
+    picture[30:34, 20:160] = 60
+    picture[80:84, 20:160] = 108  # just dark enough for the model
+    photo = save(tmp_path / "two.png", picture)
+    model = with_curve(tiny_onnx, tmp_path / "curved.onnx")
+    words = [photo, "--model", model, "--scale", "1", "--gsd-mm", "1"]
+    result = measure(*words, "--out", tmp_path / "all")
+    assert result.exit_code == 0, result.output
+    sure, doubtful = (float(row["confidence"]) for row in rows(tmp_path / "all" / "cracks.csv"))
+    assert doubtful < 0.9 < sure
+    result = measure(*words, "--least-confidence", "0.9", "--out", tmp_path / "sure")
+    assert result.exit_code == 0, result.output
+    (row,) = rows(tmp_path / "sure" / "cracks.csv")
+    assert float(row["confidence"]) == sure
+    assert "1 finds of 0.1 m in all were left out" in result.output
+    assert "(--least-confidence)" in result.output
+    result = measure(*words, "--least-confidence", "0.8", "--out", tmp_path / "sure")
+    assert result.exit_code == 2
+    assert "least_confidence 0.9 (now 0.8)" in " ".join(result.output.split())
+
+
+def test_the_results_of_a_fissura_without_least_confidence_are_gone_on_with(wall, tmp_path):
+    photo, mask = wall
+    out = tmp_path / "out"
+    assert measure(photo, "--mask", mask, "--out", out).exit_code == 0
+    path = out / "settings.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["settings"]["least_confidence"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    again = measure(photo, "--mask", mask, "--out", out)
+    assert again.exit_code == 0, again.output
+
+
+def test_who_does_not_say_how_sure_finds_are(wall, tiny_onnx, tmp_path):
+    photo, mask = wall
+    for words, who in ((("--mask", mask), "--mask"), (("--model", tiny_onnx), "the model 'tiny'")):
+        result = measure(photo, *words, "--least-confidence", "0.5", "--out", tmp_path / "out")
+        assert result.exit_code == 2
+        assert f"{who} does not say how sure a find is; leave the option out" in " ".join(result.output.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_truth_masks_of_a_data_set_are_not_overwritten(wall, tiny_onnx, tmp_path):
@@ -470,6 +524,8 @@ def test_mask_of_another_size(wall, tmp_path):
         (["--lane-width-m", "-3.5", "--road-direction", "90"], "--lane-width-m is -3.5"),
         (["--road-direction", "nan"], "--road-direction is nan"),
         (["--min-length", "-3"], "--min-length is -3"),
+        (["--least-confidence", "1.5"], "--least-confidence is 1.5; give 0 (keep all) to 1"),
+        (["--least-confidence", "nan"], "--least-confidence is nan"),
         (["--rules", "astm"], "there are no rules 'astm'"),
         (["--roi", "missing.geojson"], "missing.geojson does not exist"),
     ],

@@ -58,6 +58,10 @@ def measure(
     min_length: Annotated[
         float, typer.Option(metavar="MM", help="Leave out shorter cracks; in pixels where there is no scale.")
     ] = 0.0,
+    least_confidence: Annotated[
+        float,
+        typer.Option(metavar="N", help="Leave out finds that are less sure to be cracks, 0 to 1 (column confidence)."),
+    ] = 0.0,
     model: Annotated[str, typer.Option(help="Shipped model (see 'fissura models') or an .onnx file.")] = "fast",
     engine: Annotated[str, typer.Option(help="openvino, onnxruntime or torch.")] = "openvino",
     precision: Annotated[str, typer.Option(help="auto, int8, bf16 or fp32.")] = "auto",
@@ -103,9 +107,9 @@ def measure(
                 tuple(sources), out, mask=mask,
                 scale=ScaleRequest(gsd_mm, target, ground_height, distance_m, sensor_width_mm),
                 rules=rules, road_direction_deg=road_direction, lane_width_m=lane_width_m,
-                section_length_m=section_length_m, lane_centre=lane_centre, min_length=min_length, model=model,
-                engine=engine, precision=precision, threads=threads, threshold=threshold, network_scale=scale, roi=roi,
-                overwrite=overwrite, quiet=quiet, debug=debug,
+                section_length_m=section_length_m, lane_centre=lane_centre, min_length=min_length,
+                least_confidence=least_confidence, model=model, engine=engine, precision=precision, threads=threads,
+                threshold=threshold, network_scale=scale, roi=roi, overwrite=overwrite, quiet=quiet, debug=debug,
             )
         )  # fmt: skip
         raise typer.Exit(status)

@@ -8,11 +8,11 @@ import numpy as np
 
 from fissura.geo.scale import GroundScale
 from fissura.measure.flanks import flanks_along
+from fissura.measure.keeping import keep, left_out, length_m
 from fissura.measure.measuring import width_per_px
 from fissura.measure.model import CrackGraph, Values
 from fissura.measure.widths import WidthReport
 from fissura.measure.windows import ReadRgb
-from fissura.survey.keeping import keep, left_out, length_m
 
 WIDE_MM, WIDE_PX = 25.0, 5.0
 """What is narrower, or seen smaller, is not judged: blur makes it pale, and a painted line may lie beside it."""

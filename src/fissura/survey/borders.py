@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.geo.scale import GroundScale
+from fissura.measure.keeping import keep, left_out, length_m
 from fissura.measure.measuring import branch_confidence, width_per_px
 from fissura.measure.model import CrackGraph, Points
 from fissura.measure.widths import WidthReport
 from fissura.spec import ConfidenceCurve
-from fissura.survey.keeping import keep, left_out, length_m
 from fissura.types import BoolMask
 
 BESIDE_MM, BESIDE_PX = 60.0, 3.0

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fissura.geo.scale import GroundScale
-from fissura.measure.measuring import branch_confidence, width_per_px
+from fissura.measure.doubtful import describe_doubtful, without_doubtful
+from fissura.measure.keeping import in_all, keep, left_out, length_m
+from fissura.measure.measuring import width_per_px
 from fissura.measure.model import CrackGraph
 from fissura.measure.valleys import close_valleys
 from fissura.measure.widths import WidthReport
@@ -17,7 +19,6 @@ from fissura.spec import ConfidenceCurve
 from fissura.survey.beside import describe_green, describe_outlines, describe_pale, without_unlike
 from fissura.survey.borders import KnownAt, describe_borders, without_borders
 from fissura.survey.joints import describe_joints, without_joints
-from fissura.survey.keeping import in_all, keep, left_out, length_m
 from fissura.survey.ruled import describe_ruled, without_ruled
 
 WIDEST_CRACK_MM = 150.0
@@ -26,9 +27,6 @@ WIDEST_PLAIN_MM, _PROFILE_PX = 60.0, 10.0
 SPOT = 3.0
 """Finds less than so many times as long as wide are spots: of what networks find on photographs a thousandth of the
 right length is in such finds, and 15 thousandths of the wrong (docs/LOG.md)."""
-LEAST_CONFIDENCE, CLOSE_GSD_MM = 0.35, 10.0
-"""Finds that are less sure are left out where a pixel is at most so large on the ground. Confidences are fitted on
-photographs from nearby; on real frames of 17 mm a pixel a fifth of the cracks is below that limit (docs/LOG.md)."""
 
 
 @dataclass(frozen=True)
@@ -128,50 +126,6 @@ def _without_loose(graph: CrackGraph, widths: WidthReport) -> tuple[CrackGraph, 
         graph, widths = keep(graph, widths, kept)
 
 
-def confidence_limit(scale: GroundScale | None, size_hw: tuple[int, int]) -> float:
-    """How sure finds have to be where the user does not say: `LEAST_CONFIDENCE` near the ground, else 0.
-
-    Args:
-        scale: Of the measured picture. Without one nobody knows how near it is.
-        size_hw: Of the measured picture in pixels; its middle counts.
-    """
-    if scale is None:
-        return 0.0
-    middle = np.array([[(size_hw[0] - 1) / 2, (size_hw[1] - 1) / 2]])
-    return LEAST_CONFIDENCE if float(scale.gsd_mm(middle)[0]) <= CLOSE_GSD_MM else 0.0
-
-
-def without_doubtful(
-    graph: CrackGraph, curve: ConfidenceCurve | None, least: float, scale: GroundScale | None
-) -> tuple[CrackGraph, tuple[float, ...]]:
-    """Leave out finds none of whose branches is a crack with a confidence of at least `least`.
-
-    A faint end of a sure crack stays: what hangs together is judged by its surest part.
-
-    Args:
-        graph: Centrelines with the probability along them.
-        curve: The network's. Without one nothing is left out, since its probabilities are no confidence.
-        least: 0 to 1.
-        scale: For lengths.
-    Returns:
-        What is left, and the length in metres of each find that was left out, NaN without a scale.
-    """
-    if curve is None or least <= 0.0 or not graph.branches:
-        return graph, ()
-    sure = np.array([branch_confidence(branch, curve) for branch in graph.branches])
-    of = np.unique([b.crack_id for b in graph.branches], return_inverse=True)[1]
-    surest = np.zeros(of.max() + 1)
-    np.maximum.at(surest, of, sure)
-    kept = surest[of] >= least
-    if kept.all():
-        return graph, ()
-    lost = np.zeros(len(surest))
-    for k in np.flatnonzero(~kept):
-        lost[of[k]] += length_m(graph.branches[k].points_rc, scale)
-    branches = tuple(graph.branches[k] for k in np.flatnonzero(kept))
-    return replace(graph, branches=branches), tuple(float(v) for v in lost[surest < least])
-
-
 def without_wide(
     graph: CrackGraph, widths: WidthReport, scale: GroundScale | None
 ) -> tuple[CrackGraph, WidthReport, tuple[float, ...]]:
@@ -249,12 +203,4 @@ def describe_spots(lengths_m: Sequence[float]) -> tuple[str, ...]:
     return left_out(
         lengths_m,
         f"less than {SPOT:g} times as long as wide, they are spots",
-    )
-
-
-def describe_doubtful(lengths_m: Sequence[float], least: float) -> tuple[str, ...]:
-    """A note on what `without_doubtful` left out; none if that was nothing."""
-    return left_out(
-        lengths_m,
-        f"no part of them is a crack with a confidence of {least:g} or more (--least-confidence)",
     )

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.geo.scale import GroundScale
+from fissura.measure.keeping import left_out
 from fissura.measure.measuring import branch_confidence, width_per_px
 from fissura.measure.model import Branch, BranchWidths, CrackGraph
 from fissura.measure.valleys import bridged_chains
 from fissura.measure.widths import WidthReport
 from fissura.spec import ConfidenceCurve
-from fissura.survey.keeping import left_out
 
 LEAST_WIDTH_MM, LEAST_WIDTH_PX, LEAST_LENGTH_MM = 20.0, 5.0, 800.0
 """Narrower and shorter ones are as straight by chance, or by the size of a pixel."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fissura.geo.homography import transform
+from fissura.measure.doubtful import confidence_limit
 from fissura.measure.large import trace_cracks_by_tiles
 from fissura.measure.measuring import (
     Measurement,
@@ -18,7 +19,7 @@ from fissura.measure.measuring import (
 from fissura.measure.model import Points
 from fissura.measure.rules import RuleSet
 from fissura.spec import ConfidenceCurve
-from fissura.survey.finds import LeftOut, confidence_limit, tell_cracks
+from fissura.survey.finds import LeftOut, tell_cracks
 from fissura.survey.flight import LookedFrame
 from fissura.survey.ground import GroundCanvas
 from fissura.survey.photo_pose import footprint

@@ -182,7 +182,7 @@ def measure_part(
         model: Name and version of the network.
         route: Gives the road's direction to photos in which none was found.
         confidence: The network's, see `fissura.measure.MeasureOptions`.
-        least_confidence: Finds that are less sure are left out, see `fissura.survey.finds.without_doubtful`.
+        least_confidence: Finds that are less sure are left out, see `fissura.measure.doubtful.without_doubtful`.
         progress: Told the name of each photo that was put in.
     """
     start = time.perf_counter()

@@ -22,19 +22,16 @@ from fissura.geo.metadata import PhotoMetadata
 from fissura.geo.odm import AlignedPhoto
 from fissura.geo.position import PICTURE_EDITORS
 from fissura.geo.route import Route
-from fissura.geo.scale import GroundScale
 from fissura.imaging.find import SourceImage
 from fissura.imaging.read import read_image
 from fissura.imaging.scene import MemoryScene
 from fissura.imaging.write import is_fatal, write_jpeg
 from fissura.infer.segmenter import Segmenter
 from fissura.mask_folder import MaskFolder
-from fissura.measure.model import CrackGraph
 from fissura.measure.rules import RuleSet
 from fissura.measure_frame import FrameRecord, FrameRequest, ScaleRequest, measure_frame
 from fissura.report.records import SurveyArea, SurveyCrack, SurveyFrame, WidthSamples
 from fissura.spec import ConfidenceCurve
-from fissura.survey.finds import confidence_limit, describe_doubtful, without_doubtful
 from fissura.survey.ground_record import GroundRecord, add_pictures, crack_box_px, cut_picture
 from fissura.survey.photo_ground import PhotoFlight, PosedPhoto, align_photos, group_photos, measure_part
 from fissura.survey.photo_look import (
@@ -312,33 +309,21 @@ class PhotoStage:
             return GroundRecord.from_plain(raw)
         image = read_image(Path(look.path))
         probability = read_probability(self.folder, look.name)
-        notes: list[str] = []
         request = FrameRequest(
             ScaleRequest(self.request.gsd_mm, None, self.request.ground_height_m, None, self.request.sensor_width_mm),
-            self.rules, road_direction_deg=look.direction_deg,
+            self.rules, road_direction_deg=look.direction_deg, least_confidence=self.request.least_confidence,
         )  # fmt: skip
         found = measure_frame(
             Path(look.path), look.source, MemoryScene(image), request, mask_path=None,
             segmenter=self.segmenters[0] if self.segmenters else None,
             found=(probability > round(self.threshold * 255), probability.astype(np.float32) / np.float32(255)),
-            sift=partial(self._without_doubtful, notes),
         )  # fmt: skip
         write_jpeg(self.folder.out / "overlays" / f"{look.name}.jpg", found.overlay)
         record = from_frame_record(found.record)
-        record.notes += tuple(notes)
         add_pictures(record, self.folder.out, look.name, partial(_cut, image.rgb), self.rules)
         plain = record.to_plain()
         self.folder.commit(path, look.digest, plain)
         return GroundRecord.from_plain(plain)
-
-    def _without_doubtful(self, notes: list[str], graph: CrackGraph, scale: GroundScale | None) -> CrackGraph:
-        """What is sure enough, as on ground that several photos show; ``notes`` takes what was left out."""
-        curve, least = self._curve, self.request.least_confidence
-        if least is None:
-            least = confidence_limit(scale, graph.size_hw)
-        graph, lost = without_doubtful(graph, curve, least, scale)
-        notes += describe_doubtful(lost, least)
-        return graph
 
 
 def _cut(rgb: RgbImage, crack: SurveyCrack) -> tuple[RgbImage, float | None]:

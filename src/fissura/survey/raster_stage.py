@@ -24,12 +24,13 @@ from fissura.imaging.cog import require_space, write_cog
 from fissura.imaging.roi import Roi
 from fissura.imaging.width_scale import WidthScale
 from fissura.infer.segmenter import Segmenter
+from fissura.measure.doubtful import confidence_limit
 from fissura.measure.large import trace_cracks_by_tiles
 from fissura.measure.measuring import Measurement, MeasureOptions, measure_graph
 from fissura.measure.model import Points, Values
 from fissura.measure.rules import RuleSet
 from fissura.measure_frame import COARSE_GSD_MM
-from fissura.survey.finds import confidence_limit, tell_cracks
+from fissura.survey.finds import tell_cracks
 from fissura.survey.raster_layers import LayerFiles, RasterLayers
 from fissura.survey.raster_network import NetworkRows
 from fissura.survey.raster_overlay import RasterOverlay
@@ -119,8 +120,8 @@ def survey_raster(
         files: Where the layers go; ``mask.tif`` and so on in the work folder if left out.
         road_direction_at: See `MeasureOptions`.
         widths: Colours of the overlay, shared with other pictures.
-        least_confidence: Finds that are less sure are not measured, see `fissura.survey.finds.without_doubtful`;
-            None: `fissura.survey.finds.confidence_limit`.
+        least_confidence: Finds that are less sure are not measured, see `fissura.measure.doubtful.without_doubtful`;
+            None: `fissura.measure.doubtful.confidence_limit`.
     Raises:
         ImageError: The raster cannot be read, or the region lies outside of it.
         OutputError: A result cannot be written; what is finished stays.

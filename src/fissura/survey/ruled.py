@@ -15,6 +15,7 @@ import numpy as np
 
 from fissura.geo.scale import GroundScale
 from fissura.measure.flanks import BLACK, FLANK_PX, GAP_PX
+from fissura.measure.keeping import keep, left_out, length_m
 from fissura.measure.measuring import branch_confidence, width_per_px
 from fissura.measure.model import Branch, CrackGraph, Points, Values
 from fissura.measure.widths import WidthReport
@@ -29,7 +30,6 @@ from fissura.survey.joints import (
     UNSURE,
     WANDER_PER_M_MM,
 )
-from fissura.survey.keeping import keep, left_out, length_m
 
 LEAST_MM, LEAST_SURE_MM, REACH_MM, BLOCK_MM = 150.0, 500.0, 1000.0, 50.0
 """Shorter finds give no direction, and those that are sure (`UNSURE`) have to be longer. So far beyond its ends a
