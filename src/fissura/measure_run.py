@@ -29,6 +29,7 @@ from fissura.imaging.scene import Scene, open_scenes
 from fissura.imaging.write import is_fatal, remove_temporary_files, write_bytes, write_geotiff, write_jpeg, write_mask
 from fissura.infer.segmenter import Segmenter, load_segmenter
 from fissura.mask_folder import MaskFolder
+from fissura.measure.doubtful import check_who_says
 from fissura.measure.rules import RuleSet, read_rules, width_thresholds
 from fissura.measure.summary import LIMITS, TITLE
 from fissura.measure_frame import FrameRecord, FrameRequest, FrameResult, ScaleRequest, describe_settings, measure_frame
@@ -87,9 +88,7 @@ def run_measure(request: MeasureRequest) -> int:
             request.model, engine=request.engine, precision=None if request.precision == "auto" else request.precision,
             threads=request.threads, threshold=request.threshold,
         )  # fmt: skip
-    if request.least_confidence and (segmenter is None or segmenter.card.confidence is None):
-        who = "--mask" if segmenter is None else f"the model '{segmenter.card.name}'"
-        raise SettingsError(f"--least-confidence: {who} does not say how sure a find is; leave the option out")
+    check_who_says(request.least_confidence, None if segmenter is None else segmenter.card)
     settings = describe_settings(frame) | _describe_source(request, segmenter)
     folder = _RecordFolder(request.out, settings, ("overlays", "frames") if segmenter is None else _OWN)
     folder.open(overwrite=request.overwrite)

@@ -232,8 +232,9 @@ def test_a_full_disk_keeps_what_was_written_and_says_so(film, tmp_path, tiny_onn
         assert not list(out.rglob("*fissura-tmp"))
 
 
-def test_options_out_of_range_are_refused_before_anything_is_written(film, tmp_path):
+def test_options_out_of_range_are_refused_before_anything_is_written(film, tiny_onnx, tmp_path):
     for words in (
+        ("--model", tiny_onnx, "--least-confidence", "0.5"),  # which does not say how sure a find is
         ("--scale", "9"), ("--least-confidence", "1.5"), ("--pitch-deg", "-5"), ("--height-m", "-1"),
         ("--telemetry", tmp_path / "no.csv"),
     ):  # fmt: skip

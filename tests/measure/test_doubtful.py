@@ -3,10 +3,17 @@
 import numpy as np
 import pytest
 
+from fissura.errors import SettingsError
 from fissura.geo.scale import GroundScale
-from fissura.measure.doubtful import LEAST_CONFIDENCE, confidence_limit, describe_doubtful, without_doubtful
+from fissura.measure.doubtful import (
+    LEAST_CONFIDENCE,
+    check_who_says,
+    confidence_limit,
+    describe_doubtful,
+    without_doubtful,
+)
 from fissura.measure.model import Branch, CrackGraph
-from fissura.spec import ConfidenceCurve
+from fissura.spec import ConfidenceCurve, ModelCard
 
 CURVE = ConfidenceCurve(intercept=0.0, logit=(1.0, 0.0), log_length=(0.0, 0.0))
 """The probability itself."""
@@ -48,6 +55,17 @@ def test_only_a_confidence_leaves_anything_out():
     assert without_doubtful(graph, None, 0.4, None) == (graph, ())
     assert without_doubtful(graph, CURVE, 0.0, None) == (graph, ())
     assert not without_doubtful(graph, CURVE, 0.4, None)[0].branches
+
+
+def test_a_limit_needs_someone_who_says_how_sure_a_find_is():
+    card = ModelCard(name="plain", version="1", description="None.", architecture="none", parameters=1)
+    for asked in (None, 0.0):
+        check_who_says(asked, None)
+        check_who_says(asked, card)
+    check_who_says(0.4, card.model_copy(update={"confidence": CURVE}))
+    for found, who in ((None, "--mask"), (card, "the model 'plain'")):
+        with pytest.raises(SettingsError, match=f"{who} does not say how sure a find is; leave the option out"):
+            check_who_says(0.4, found)
 
 
 def test_near_the_ground_alone_confidence_decides():

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from fissura.errors import SettingsError
 from fissura.geo.scale import GroundScale
 from fissura.measure.keeping import left_out, length_m
 from fissura.measure.measuring import branch_confidence
 from fissura.measure.model import CrackGraph
-from fissura.spec import ConfidenceCurve
+from fissura.spec import ConfidenceCurve, ModelCard
 
 LEAST_CONFIDENCE, CLOSE_GSD_MM = 0.35, 10.0
 """In a survey, finds that are less sure are left out where a pixel is at most so large on the ground. Confidences are
@@ -30,6 +31,18 @@ def confidence_limit(scale: GroundScale | None, size_hw: tuple[int, int]) -> flo
         return 0.0
     middle = np.array([[(size_hw[0] - 1) / 2, (size_hw[1] - 1) / 2]])
     return LEAST_CONFIDENCE if float(scale.gsd_mm(middle)[0]) <= CLOSE_GSD_MM else 0.0
+
+
+def check_who_says(least: float | None, card: ModelCard | None) -> None:
+    """Raise SettingsError where a limit is asked for and nobody says how sure a find is.
+
+    Args:
+        least: As asked for; None and 0 ask for nothing.
+        card: Of the network; None where masks are given.
+    """
+    if least and (card is None or card.confidence is None):
+        who = "--mask" if card is None else f"the model '{card.name}'"
+        raise SettingsError(f"--least-confidence: {who} does not say how sure a find is; leave the option out")
 
 
 def without_doubtful(

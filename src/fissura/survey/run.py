@@ -30,6 +30,7 @@ from fissura.imaging.read import read_size_hw
 from fissura.imaging.write import is_fatal, is_full, write_bytes
 from fissura.infer.segmenter import Segmenter, load_segmenter
 from fissura.mask_folder import MaskFolder
+from fissura.measure.doubtful import check_who_says
 from fissura.measure.rules import RuleSet, read_rules
 from fissura.report.records import SurveyFrame, SurveyResult
 from fissura.survey.assemble import Findings, assemble
@@ -80,6 +81,7 @@ def run_survey(request: SurveyRequest) -> int:
         raise ImageError("nothing to do: " + "; ".join(f"{source}: {reason}" for source, reason in inputs.nothing))
     masks = _find_masks(request, inputs)
     segmenter = None if masks is not None else _load(request, request.threads)
+    check_who_says(request.least_confidence, None if segmenter is None else segmenter.card)
     folder = RunFolder(request.out, describe_settings(request, segmenter, alignment), request.options())
     if request.overwrite:
         folder.check_given({
