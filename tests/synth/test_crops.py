@@ -94,7 +94,9 @@ def test_what_is_drawn_on_a_photograph_hides_cracks_and_is_none(kinds: tuple[str
     assert np.mean(kept) > 0.7 and min(kept) < 1  # and hides a little now and then
 
 
-@pytest.mark.parametrize("kind", ["masonry", "rubble", "grooves", "ledge", "flaking", "studs"])
+@pytest.mark.parametrize(
+    "kind", ["masonry", "rubble", "grooves", "ledge", "flaking", "studs", "courses", "openings", "mottle"]
+)
 def test_what_fills_a_picture_is_drawn_where_there_is_no_crack(kind: str) -> None:
     """On a picture with a crack it would hide it, or leave it unmarked in another light."""
     photograph = np.random.default_rng(5).integers(120, 160, (96, 96, 3)).astype(np.uint8)
@@ -104,6 +106,17 @@ def test_what_fills_a_picture_is_drawn_where_there_is_no_crack(kind: str) -> Non
     assert np.mean([np.abs(d.astype(int) - photograph).max() > 20 for d in drawn]) > 0.6
     image, left = draw_distractor(np.random.default_rng(0), photograph, crack, (kind,))
     assert np.array_equal(image, photograph) and np.array_equal(left, crack)
+
+
+@pytest.mark.parametrize("kind", ON_PHOTOGRAPHS)
+def test_what_is_drawn_stays_light_on_pictures_of_any_shape(kind: str) -> None:
+    for seed in range(12):
+        for hw in ((32, 32), (33, 200), (160, 48)):
+            rng = np.random.default_rng([seed, *hw])
+            image = rng.uniform(0.0, 1.0, (*hw, 3)).astype(np.float32)
+            ON_PHOTOGRAPHS[kind][0](rng, image, float(np.exp(rng.uniform(np.log(0.08), np.log(1.2)))))
+            assert image.shape == (*hw, 3) and image.dtype == np.float32
+            assert np.isfinite(image).all() and image.min() > -1.0 and image.max() < 6.0
 
 
 def test_wrong_arguments_are_named() -> None:

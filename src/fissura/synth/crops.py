@@ -70,7 +70,7 @@ def render_training_crop(
     return _expose(rng, image), mask
 
 
-_BESIDE_CRACKS = ("joint", "panel_gap", "formwork", "cable")
+_BESIDE_CRACKS = ("joint", "panel_gap", "formwork", "cable", "tiles")
 """Of what is drawn on photographs, that which leaves most of a picture as it is."""
 
 

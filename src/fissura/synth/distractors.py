@@ -428,6 +428,149 @@ def studs(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None
     _darken(image, rim.astype(np.float32) / 255.0, rng.uniform(-0.3, 0.8))
 
 
+def tiles(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Tiles on a floor or a wall, square, bonded, hexagonal or with small ones at the corners, seen at a slant."""
+    h, w = image.shape[:2]
+    size = math.exp(rng.uniform(math.log(14.0), math.log(180.0)))
+    turn = rng.uniform(0, np.pi) if rng.random() < 0.5 else _angle(rng)
+    rows = (np.arange(h, dtype=np.float32)[:, None] - h / 2) / size
+    columns = (np.arange(w, dtype=np.float32)[None, :] - w / 2) / size
+    # Where the camera looks along them they shrink with distance: u and v are divided by what grows that way.
+    lean, towards = rng.choice([0.0, 0.3, 0.7]) * rng.uniform(0, 1), rng.uniform(0, 2 * np.pi)
+    away = 1.0 + np.float32(lean) * size * (math.sin(towards) * rows + math.cos(towards) * columns) / (max(h, w) / 2)
+    away = np.maximum(away, 0.15).astype(np.float32)
+    shift = rng.uniform(0, 50, 2)
+    v = ((math.cos(turn) * rows - math.sin(turn) * columns) / away + shift[0]).astype(np.float32)
+    u = ((math.sin(turn) * rows + math.cos(turn) * columns) / away + shift[1]).astype(np.float32)
+    kind = rng.choice(["square", "bonded", "long", "hexagons", "corners"], p=[0.4, 0.15, 0.15, 0.15, 0.15])
+    if kind == "hexagons":
+        centres = np.stack(np.meshgrid(np.arange(-1, 2), np.arange(-1, 2), indexing="ij"), -1).reshape(-1, 2)
+        y = np.floor(v / np.float32(math.sqrt(0.75)))[..., None] + centres[:, 0]
+        x = np.floor(u)[..., None] + centres[:, 1]
+        far = np.hypot(v[..., None] - y * math.sqrt(0.75), u[..., None] - x - 0.5 * np.mod(y, 2))
+        order = np.partition(far, 1, axis=-1)
+        to_edge = ((order[..., 1] - order[..., 0]) / 2).astype(np.float32)
+        which = np.take_along_axis(y * 131 + x * 17, far.argmin(axis=-1)[..., None], axis=-1)[..., 0]
+    else:
+        if kind == "long":
+            u = u / np.float32(rng.choice([2.0, 4.0, 8.0]))
+        course = np.floor(v)
+        if kind == "bonded" or (kind == "long" and rng.random() < 0.6):
+            u = u + np.float32(rng.choice([0.5, 0.33])) * np.mod(course, 2)
+        piece = np.floor(u)
+        du, dv = np.minimum(u - piece, piece + 1 - u), np.minimum(v - course, course + 1 - v)
+        stretch = (
+            1.0 if kind != "long" else float(np.abs(np.diff(v, axis=0)).mean() / max(np.abs(np.diff(u)).mean(), 1e-6))
+        )
+        to_edge = np.minimum(du * np.float32(max(stretch, 1.0)), dv)
+        which = course * 131 + piece * 17
+        if kind == "corners":  # a small tile on its corner where four meet
+            to_edge = np.where(du + dv < 0.28, np.abs(0.28 - du - dv), np.minimum(to_edge, np.abs(0.28 - du - dv)))
+    to_edge_px = to_edge * np.float32(size) / away if lean < 0.3 else to_edge * np.float32(size)
+    width = rng.uniform(0.8, 5.0) if rng.random() < 0.7 else max(rng.uniform(2, 12) * px_per_mm, 0.8)
+    cover = np.clip((width / 2 - to_edge_px) / np.float32(rng.uniform(0.5, 1.5)) + 0.5, 0, 1).astype(np.float32)
+    tones = rng.normal(0, rng.choice([0.0, 0.02, 0.08]), 997).astype(np.float32)
+    image *= (1.0 + tones[which.astype(np.int64) % 997])[..., None]
+    if rng.random() < 0.4:  # rounded edges
+        image *= (1.0 + np.float32(rng.uniform(-0.25, 0.2)) * np.exp(-to_edge_px / np.float32(width + 1)))[..., None]
+    if rng.random() < 0.4:
+        cover = _ragged(rng, cover, rng.uniform(8, 80))
+    if rng.random() < 0.3:
+        _blend(image, cover * np.float32(rng.uniform(0.4, 1.0)), rng.uniform(0.4, 0.95) * np.ones(3))
+    else:
+        _darken(image, cover, rng.uniform(0.15, 0.95))
+
+
+def courses(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Rough slabs in layers: their faces in relief, between them shadow, here wide and there narrow.
+
+    Many of them, and none without relief: a lone dark line that wanders is a crack.
+    """
+    h, w = image.shape[:2]
+    height = math.exp(rng.uniform(math.log(10.0), math.log(48.0)))
+    angle = rng.normal(0, 0.05) + (np.pi / 2 if rng.random() < 0.2 else 0.0)
+    rows = np.arange(h, dtype=np.float32)[:, None] - h / 2
+    columns = np.arange(w, dtype=np.float32)[None, :] - w / 2
+    v = np.float32(math.cos(angle)) * rows - np.float32(math.sin(angle)) * columns
+    u = np.float32(math.sin(angle)) * rows + np.float32(math.cos(angle)) * columns
+    rough = height * rng.uniform(0.02, 0.12)
+    v = v + np.float32(rough) * octave_noise(rng, (h, w), [4 * height, height, height / 3], [1.0, 0.7, 0.4])
+    u = u + np.float32(rough) * cell_noise(rng, (h, w), (height / 2, height / 2))
+    reach = float(np.hypot(h, w))
+    steps = height * np.exp(rng.normal(0, rng.uniform(0.0, 0.5), int(2 * reach / height) + 4))
+    bounds = np.cumsum(steps) - steps.sum() / 2
+    layer = np.clip(np.searchsorted(bounds, v), 1, len(bounds) - 1)
+    to_edge = np.minimum(v - bounds[layer - 1], bounds[layer] - v)
+    length = height * rng.uniform(1.5, 8.0)
+    along = u / length + rng.uniform(0, 1, len(bounds) + 1)[layer] * 7
+    to_edge = np.minimum(to_edge, length * np.minimum(along - np.floor(along), np.ceil(along) - along))
+    to_edge = to_edge.astype(np.float32)
+    relief = octave_noise(rng, (h, w), [height / 2, height / 5, max(height / 12, 1.5)], [1.0, 0.7, 0.5])
+    sun = rng.uniform(0, 2 * np.pi)
+    slope = math.cos(sun) * cv2.Sobel(relief, cv2.CV_32F, 1, 0) + math.sin(sun) * cv2.Sobel(relief, cv2.CV_32F, 0, 1)
+    image *= (1.0 + np.float32(rng.uniform(0.06, 0.2)) * slope)[..., None].clip(0.25, 1.8)
+    tones = rng.normal(1, rng.uniform(0.05, 0.2), 997).astype(np.float32)
+    image *= tones[(layer * 131 + np.floor(along).astype(np.int64) * 17) % 997][..., None].clip(0.4, 1.7)
+    gap = rng.uniform(0.1, 0.32) * height * np.clip(0.9 + 0.6 * cell_noise(rng, (h, w), (height, 2 * height)), 0.3, 2.0)
+    cover = np.clip((gap / 2 - to_edge) / np.float32(rng.uniform(0.7, 3.0)) + 0.5, 0, 1).astype(np.float32)
+    _darken(image, cover, rng.uniform(0.4, 0.98))
+
+
+def openings(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Dark things of some size: windows, drains, holes, pipes, what lies behind an edge; rimmed, shaded, or plain."""
+    h, w = image.shape[:2]
+    for _ in range(int(rng.choice([1, 1, 2, 4]))):
+        canvas = np.zeros((h, w), np.uint8)
+        centre = rng.uniform(0, 1, 2) * np.array([w, h])
+        long = math.exp(rng.uniform(math.log(8.0), math.log(0.7 * max(h, w))))
+        kind = rng.choice(["box", "disc", "strip", "corner"], p=[0.35, 0.2, 0.3, 0.15])
+        turn = _angle(rng)
+        if kind == "disc":
+            axes = (int(8 * long), int(8 * long * rng.uniform(0.5, 1.0)))
+            cv2.ellipse(canvas, (int(centre[0] * 16), int(centre[1] * 16)), axes, math.degrees(turn), 0, 360, 255, -1,
+                        cv2.LINE_AA, 4)  # fmt: skip
+        else:
+            across = (
+                long * rng.uniform(0.3, 1.0) if kind == "box" else math.exp(rng.uniform(math.log(4.0), math.log(60.0)))
+            )
+            half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.5
+            if kind == "strip":
+                long = 3.0 * max(h, w)
+            elif kind == "corner":  # all that lies beyond two edges
+                long = across = 2.0 * max(h, w)
+                half = np.array([[0, 0], [1, rng.uniform(-0.2, 0.2)], [1, 1], [rng.uniform(-0.2, 0.2), 1]])
+                turn += rng.integers(4) * np.pi / 2
+            axis = np.array([math.cos(turn), math.sin(turn)])
+            corners = centre + half[:, :1] * long * axis + half[:, 1:] * across * np.array([-axis[1], axis[0]])
+            cv2.fillPoly(canvas, [np.rint(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        cover = np.asarray(cv2.GaussianBlur(canvas, (0, 0), math.exp(rng.uniform(-0.7, 1.2))), np.float32) / 255.0
+        if rng.random() < 0.5:  # a rim, darker or lighter
+            edge = np.asarray(cv2.GaussianBlur(cover, (0, 0), rng.uniform(1.0, 4.0)), np.float32)
+            image *= (1.0 + np.float32(rng.uniform(-1.2, 0.8)) * edge * (1.0 - edge))[..., None].clip(0.2, 1.6)
+        if rng.random() < 0.3:  # a pipe or a post stands before its own shade
+            offset = np.array([[1, 0, rng.uniform(-8, 8)], [0, 1, rng.uniform(0, 8)]])
+            fallen = cv2.GaussianBlur(cv2.warpAffine(cover, offset, (w, h)), (0, 0), rng.uniform(1.0, 5.0))
+            _darken(image, np.asarray(fallen, np.float32), rng.uniform(0.2, 0.7))
+        tone = rng.uniform(0.01, 0.25) if rng.random() < 0.7 else rng.uniform(0.2, 0.9)
+        inside = tone * (1.0 + rng.uniform(0, 0.4) * cell_noise(rng, (h, w), (h / 3, w / 3)))[..., None]
+        inside = inside + np.float32(rng.uniform(0.0, 0.3)) * image
+        _blend(image, cover * np.float32(rng.uniform(0.8, 1.0)), np.clip(inside, 0.005, 1.0))
+
+
+def mottle(rng: np.random.Generator, image: FloatImage, px_per_mm: float) -> None:
+    """Weathered plaster and lime bloom: a net of small blotches with crisp rims, lighter and darker, everywhere."""
+    hw = (image.shape[0], image.shape[1])
+    for _ in range(int(rng.integers(1, 4))):
+        scale = math.exp(rng.uniform(math.log(3.0), math.log(30.0)))
+        weights = [1.0, rng.uniform(0.3, 1.0), rng.uniform(0.0, 0.7)]
+        stretch = (1.0, rng.choice([1.0, 1.0, 2.5]))
+        field = octave_noise(rng, hw, [scale, scale / 2, max(scale / 5, 1.0)], weights, stretch=stretch)
+        field += np.float32(rng.uniform(0.0, 1.0)) * cell_noise(rng, hw, (8 * scale, 8 * scale))
+        cut = np.quantile(field, rng.uniform(0.3, 0.9))
+        cover = np.clip((field - cut) * np.float32(rng.uniform(1.0, 12.0)) + 0.5, 0, 1).astype(np.float32)
+        _darken(image, cover, rng.uniform(-0.35, 0.35))
+
+
 Distractor = Callable[[np.random.Generator, FloatImage, float], None]
 
 HARD_NEGATIVES: dict[str, tuple[Distractor, float]] = {
@@ -457,6 +600,10 @@ ON_PHOTOGRAPHS: dict[str, tuple[Distractor, float]] = {
     "ledge": (ledge, 3.0),
     "flaking": (flaking, 2.0),
     "studs": (studs, 1.0),
+    "tiles": (tiles, 3.0),
+    "courses": (courses, 1.5),
+    "openings": (openings, 2.0),
+    "mottle": (mottle, 1.5),
 }
 """The same of what is drawn on photographs; a recipe names those it trains on."""
 
