@@ -34,6 +34,7 @@ from fissura.synth.crops import render_training_crop
 PEERS: dict[str, tuple[str, dict[str, Any]]] = {
     "published HACNetV2 (c=32)": ("hacnet_v2", {"variant": "published", "width": 32, "slips": True}),
     "HACNetV2 behind unshuffle(4), width 16": ("hacnet_v2", {"variant": "unshuffled", "width": 16, "unshuffle": 4}),
+    "wide ladder": ("ladder", {"widths": [64, 64, 80, 96], "blocks": [1, 2, 2, 2], "back": [2, 1, 1], "stem": 24}),
     "HACNet": ("hacnet", {}),
     "UNet (width 32)": ("unet", {"width": 32}),
     "BiSeNetV2": ("bisenet_v2", {}),

@@ -27,6 +27,10 @@ OTHER_MACHINES = (
     ("speed_models_amx", "On a processor with matrix units (AMX), busy with other work"),
     ("speed_models_avx2", "On a processor without AVX-512 and without products of bytes"),
 )
+LABELS = {
+    "fast": "network of `fast`", "nano": "network of `nano`", "wide ladder": "wide ladder, one part of `accurate`",
+}  # fmt: skip
+"""Of networks on equal footing that models are made of."""
 MEANS = ("F1", "F1@2px", "ODS", "clDice", "clIoU")
 
 
@@ -187,7 +191,7 @@ def equal_text(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
         clean, others, empty = (cells_of(row, "clean", part) for part in (PUBLIC, OTHERS, NEGATIVES))
         if clean is None or others is None or empty is None:
             continue
-        label = {"fast": "network of `fast`", "nano": "network of `nano`"}.get(name, name)
+        label = LABELS.get(name, name)
         # The faster of the precisions that every network has.
         own = [r for r in (speed or {"rows": {}})["rows"].values() if r["network"] == name]
         times = [r["median_ms"] for r in own if r["precision"] != "int8"]
@@ -198,8 +202,8 @@ def equal_text(result: dict[str, Any], speed: dict[str, Any] | None) -> str:
         ])  # fmt: skip
         sets.append([label, *(f"{c['F1']:.3f} / {c['F1@2px']:.3f}" for c in clean + others)])
     budget = result["budget"]
-    done = {row[0].removeprefix("network of ").strip("`") for row in rows}
-    missing = [name for name in NETWORKS if name not in done]
+    done = {row[0] for row in rows}
+    missing = [name for name in NETWORKS if LABELS.get(name, name) not in done]
     return (
         f"The same recipe and crops for all, from fresh weights: {budget['steps']} steps of {budget['crops_a_step']} "
         f"crops of {budget['tile']}², seed {budget['seed']}. **All rows are undertrained**: they say which network "

@@ -35,6 +35,7 @@ from fissura.train.loop import read_sets, train  # noqa: E402
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "nano": ("ladder", {}),
     "HACNetV2 behind unshuffle(4), width 16": ("hacnet_v2", {"variant": "unshuffled", "width": 16, "unshuffle": 4}),
+    "wide ladder": ("ladder", {"widths": [64, 64, 80, 96], "blocks": [1, 2, 2, 2], "back": [2, 1, 1], "stem": 24}),
     "SwiftNet": ("swiftnet", {}),
     "BiSeNetV2": ("bisenet_v2", {}),
     "fast": ("hacnet_v2", {"variant": "unshuffled", "width": 32}),
