@@ -11,6 +11,7 @@ import typer
 
 from fissura.cli.console import Tally, plain_errors, say
 from fissura.errors import FissuraError, MissingDependencyError, SettingsError
+from fissura.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from fissura.compare.results import Row
@@ -59,6 +60,7 @@ def compare(
             raise MissingDependencyError(
                 f"comparing needs the extra 'train' ({error.name} is missing): pip install 'fissura[train]'"
             ) from error
+        keep_freed_memory(training=True)
         tally = Tally()
         plan = read_grid(grid)
         cells = choose_cells(plan.cells, only or ())

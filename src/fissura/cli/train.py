@@ -9,6 +9,7 @@ import typer
 
 from fissura.cli.console import plain_errors, say
 from fissura.errors import MissingDependencyError
+from fissura.memory import keep_freed_memory
 
 
 def train(
@@ -37,4 +38,5 @@ def train(
             raise MissingDependencyError(
                 f"training needs the extra 'train' ({error.name} is missing): pip install 'fissura[train]'"
             ) from error
+        keep_freed_memory(training=True)
         run(read_config(config), out, say=lambda line: say(line, quiet=False), quiet=quiet)
