@@ -1,7 +1,7 @@
 """Write the measured figures into docs/MODELS.md: ``python docs/make_models.py``.
 
-Reads model_table, speed_models*, equal_footing, leave_one_out, confidence_*, threshold_* and drone_traces_* in
-benchmarks/results. Nothing is typed by hand.
+Reads model_table, speed_models*, equal_footing, leave_one_out, second_seed, accuracy_*, confidence_*, threshold_* and
+drone_traces_* in benchmarks/results. Nothing is typed by hand.
 """
 
 from __future__ import annotations
@@ -235,6 +235,18 @@ def larger_text(larger: dict[str, Any], fast: dict[str, Any]) -> str:
     return markdown(head, rows) + f"\n\nMeasured {origin(larger)}; `runs/pyramid.sh`."
 
 
+def seed_text(again: dict[str, Any], fast: dict[str, Any]) -> str:
+    """`fast` and the same recipes with another seed, fp32."""
+    shipped = {e["name"].split("/")[0]: e["figures"] for e in fast["precisions"]["fp32"]["test"]["sets"]}
+    rows = []
+    for name, figures in (("`fast` as shipped", shipped), (f"the same with seed {again['seed']}", again["figures"])):
+        cells = [figures[key] for key in again["figures"]]
+        each = [f"{cell['F1']:.3f} / {cell['F1@2px']:.3f}" for cell in cells]
+        rows.append([name, *each, f"{mean(cells, 'F1'):.4f} / {mean(cells, 'F1@2px'):.4f}"])
+    table = markdown(["F1 / F1@2px, fp32", *again["figures"], "mean"], rows)
+    return table + f"\n\nMeasured {origin(again)}; `runs/repeat.py --seed {again['seed']}`."
+
+
 def confidence_text(results: list[dict[str, Any]]) -> str:
     """Reliability."""
     parts = []
@@ -286,6 +298,8 @@ def main() -> None:
     larger, fast = read("accuracy_pyramid"), read("accuracy_fast")
     if larger and fast:
         text = replace_block(text, "larger", larger_text(larger, fast))
+    if fast and (again := read("second_seed")):
+        text = replace_block(text, "seed", seed_text(again, fast))
     if speed := read("speed_models"):
         tables = speed_text(speed)
         for name, what in OTHER_MACHINES:
