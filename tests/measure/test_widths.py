@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from fissura.errors import GeometryError
+from fissura.geo.scale import GroundScale
 from fissura.measure.graph import trace_cracks
+from fissura.measure.measuring import MeasureOptions, measure_cracks
+from fissura.measure.rules import read_rules
 from fissura.measure.widths import (
     SAMPLE_MARGIN_PX,
     average_profiles,
@@ -199,3 +202,31 @@ def test_a_crack_that_ends_at_the_border_is_measured_to_its_end():
     found = measure_widths(trace_cracks(mask), rgb).branches[0]
     assert found.from_grey.all()
     assert np.median(found.width_px) == pytest.approx(5, abs=0.1)
+
+
+@pytest.mark.parametrize("widths", [(2.0, 2.0), (2.0, 6.0)])
+def test_a_bridged_gap_is_as_wide_as_its_ends_not_as_the_mask(widths):
+    """A network's mask is three times as wide as the crack and has a gap of 25 px."""
+    hw = (120, 420)
+    knots = [widths[0]] * 4 + [widths[1]] * 4
+    line, width = straight((60, 30), (60, 390), knots)
+    drawn = draw_cracks([line], [width], hw, seed=3)
+    mask = np.zeros(hw, bool)
+    mask[57:63, 30:198] = mask[57:63, 223:391] = True
+    if widths[1] > widths[0]:
+        mask[53:67, 223:391] = True
+    graph = trace_cracks(mask, probability=np.where(mask, 0.9, 0.3).astype(np.float32))
+    report = measure_widths(graph, drawn.rgb)
+    (gap,) = [k for k, branch in enumerate(graph.branches) if branch.bridged]
+    bridge, sides = report.branches[gap], [r for k, r in enumerate(report.branches) if k != gap]
+    means = sorted(side.width_px.mean() for side in sides)
+    assert means == pytest.approx(widths, abs=0.8)  # what is narrower than the blur is known no better
+    assert means[0] - 0.3 <= bridge.width_px.min() and bridge.width_px.max() <= means[1] + 1e-9
+    assert bridge.sigma_px.min() > max(np.median(side.sigma_px) for side in sides)
+    assert not bridge.from_grey.any()
+    found = measure_cracks(mask, rgb=drawn.rgb, probability=np.where(mask, 0.9, 0.3).astype(np.float32),
+                           scale=GroundScale.uniform(0.25), options=MeasureOptions(rules=read_rules("mbei_concrete")))  # fmt: skip
+    levels = {bool(crack.bridged_share): crack.severity for crack in found.cracks}
+    assert levels[True] in {crack.severity for crack in found.cracks if not crack.bridged_share}
+    (note,) = [crack.notes for crack in found.cracks if crack.bridged_share]
+    assert "width from the ends that the gap joins" in note

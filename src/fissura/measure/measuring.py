@@ -213,7 +213,8 @@ def _crack(
         length=float(steps.sum()), width_mean=mean, width_median=p50, width_p95=p95,
         width_max=_widest_stretch(width, steps_px), width_sigma=float(np.hypot(error, scale_error)),
         gsd_mm=gsd, below_gsd=below, confidence=branch_confidence(branch, options.confidence) if known else 1.0,
-        scaled=scale is not None, bridged_share=float(branch.bridged), notes=_notes(widths, share, below),
+        scaled=scale is not None, bridged_share=float(branch.bridged),
+        notes=_notes(widths, share, below, bridged=branch.bridged),
     )  # fmt: skip
 
 
@@ -224,13 +225,13 @@ def branch_confidence(branch: Branch, curve: ConfidenceCurve | None) -> float:
     return mean if curve is None else curve(mean, float(steps_px.sum()))
 
 
-def _notes(widths: BranchWidths, share: Values, below: bool) -> tuple[str, ...]:
+def _notes(widths: BranchWidths, share: Values, below: bool, *, bridged: bool) -> tuple[str, ...]:
     notes = []
     if below:
         notes.append("too narrow to see its width: width from missing light")
     grey = float(np.average(widths.from_grey, weights=share))
     if grey < 0.5:
-        notes.append("width from the mask")
+        notes.append("width from the ends that the gap joins" if bridged else "width from the mask")
     return tuple(notes)
 
 

@@ -10,11 +10,12 @@ averaged over short stretches, so that the surface's texture averages out. Then,
 4. Where no dip stands out (worn edges, shadow, a filled crack), where the crack is wider than its profiles, or where
    it reaches the picture's border, the mask's orthogonal width stands in, with its own larger error. Near junctions
    the profile would cross the other branch: widths are carried over from outside.
+5. A bridged gap has the widths of the two ends that it joins, and the mask's share of error: nobody saw a width there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,7 +146,7 @@ def fit_widths(
         _along(branch, np.arange(starts[i], starts[i + 1]), stretches, fits, seen)
         for i, branch in enumerate(graph.branches)
     ]
-    return WidthReport(tuple(rows), blur, overall)
+    return WidthReport(_across_gaps(graph, rows), blur, overall)
 
 
 def _from_mask(branch: Branch) -> BranchWidths:
@@ -381,6 +382,43 @@ def _along(
         width[chosen], sigma[chosen] = fallback.width_px[chosen], fallback.sigma_px[chosen]
         below[chosen] = fallback.below_blur[chosen]
     return BranchWidths(width, sigma, from_grey, below)
+
+
+def _across_gaps(graph: CrackGraph, rows: Sequence[BranchWidths]) -> tuple[BranchWidths, ...]:
+    """The widths of all branches, those of bridged ones between the widths of the branches that they join."""
+    ends: dict[int, list[tuple[float, float, float]]] = {}
+    bridged = [i for i, branch in enumerate(graph.branches) if branch.bridged]
+    joined = {node for i in bridged for node in graph.branches[i].nodes}
+    for branch, row in zip(graph.branches, rows, strict=True):
+        if not branch.bridged and not joined.isdisjoint(branch.nodes):
+            for node, end in zip(branch.nodes, _ends(branch, row), strict=True):
+                ends.setdefault(node, []).append(end)
+    out = list(rows)
+    for i in bridged:
+        known = [max(ends[node]) if node in ends else None for node in graph.branches[i].nodes]
+        start, stop = known[0] or known[1], known[1] or known[0]
+        if start is not None and stop is not None:
+            out[i] = _between(len(graph.branches[i].points_rc), start, stop)
+    return tuple(out)
+
+
+def _ends(branch: Branch, row: BranchWidths) -> Iterator[tuple[float, float, float]]:
+    """Width, error and whether it is below the blur, 0 or 1, at the first end of a branch and at the last."""
+    steps = np.linalg.norm(np.diff(branch.points_rc, axis=0), axis=1)
+    count = max(2, round(STRETCH_PX / max(float(steps.mean()), 1e-6)))
+    mean = float(np.average((row.width_px[:-1] + row.width_px[1:]) / 2, weights=steps if steps.sum() > 0 else None))
+    for part in (slice(None, count), slice(-count, None)):
+        # At most the mean, so that no gap is rated above the branches beside it, whichever statistic the rules take.
+        width = min(float(np.median(row.width_px[part])), mean)
+        yield width, float(np.median(row.sigma_px[part])), float(np.mean(row.below_blur[part]))
+
+
+def _between(n: int, start: tuple[float, float, float], stop: tuple[float, float, float]) -> BranchWidths:
+    """Widths at `n` points from one end's to the other's; the error is no less than at either end, and than a mask's."""
+    width, sigma, below = (np.linspace(a, b, n) for a, b in zip(start, stop, strict=True))
+    unseen = np.hypot(_MASK_SIGMA[1] * width, abs(stop[0] - start[0]) / 2)
+    error = np.hypot(np.maximum(sigma, max(start[1], stop[1])), unseen)
+    return BranchWidths(width, error, np.zeros(n, np.bool_), below > 0.5)
 
 
 def _plausible(stretches: Stretches, fits: ProfileFits) -> npt.NDArray[np.bool_]:
