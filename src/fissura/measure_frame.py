@@ -26,6 +26,7 @@ from fissura.measure.doubtful import confidence_limit, describe_doubtful, withou
 from fissura.measure.graph import MOST_SIDE_PX, trace_cracks
 from fissura.measure.layout import RoadLayout
 from fissura.measure.measuring import Measurement, MeasureOptions, measure_graph, width_per_px
+from fissura.measure.reach import find_reach
 from fissura.measure.rules import RuleSet
 from fissura.measure.summary import CrackSummary, summarise
 from fissura.report.records import WidthSamples
@@ -177,8 +178,8 @@ def measure_frame(
         mask = mask & valid
     finding = find_ground_scale(path, rgb=rgb, **vars(request.scale))
     scale = finding.scale
-    if scale is not None:
-        mask = _on_ground(mask, scale)
+    reach = None if scale is None else find_reach(scale, (scene.height, scene.width))
+    seen, mask = mask, mask if reach is None else mask & reach.near
     layout = _layout(request, scale, mask.shape)
     options = MeasureOptions(
         road_direction_deg=request.road_direction_deg, lane_width_m=request.lane_width_m, layout=layout,
@@ -192,7 +193,11 @@ def measure_frame(
     measured = measure_graph(graph, rgb=rgb, scale=scale, options=options, known_probability=probability is not None)
     measured = _drop_short(measured, request.min_length)
     looked_at = region if valid is None else valid if region is None else valid & region
+    if reach is not None:
+        looked_at = reach.near if looked_at is None else looked_at & reach.near
     record = _record(path, source, measured, finding, scene, request, layout, looked_at, segmenter)
+    if reach is not None:
+        record.notes.append(reach.describe(seen))
     record.notes.extend(describe_doubtful(doubtful, least))
     return FrameResult(record, measured, _draw(rgb, measured, source), mask)
 
@@ -211,16 +216,6 @@ def _find_cracks(
         raise SettingsError("there is neither a mask nor a model; give --mask or --model")
     result = segment_scene(scene, segmenter, scale=request.network_scale, roi=region, progress=progress)
     return result.mask, result.probability.astype(np.float32) / np.float32(255)
-
-
-def _on_ground(mask: BoolMask, scale: GroundScale) -> BoolMask:
-    """Without what lies at or above the horizon of a view at an angle, which no scale holds for."""
-    corners = np.array([[r, c] for r in (0, mask.shape[0] - 1) for c in (0, mask.shape[1] - 1)], np.float64)
-    if scale.on_ground(corners).all():
-        return mask
-    x, y, one = scale.matrix[2]
-    depth = y * np.arange(mask.shape[0])[:, None] + x * np.arange(mask.shape[1])[None] + one
-    return np.asarray(mask & (depth > 0), np.bool_)
 
 
 def _layout(request: FrameRequest, scale: GroundScale | None, size_hw: tuple[int, ...]) -> RoadLayout | None:

@@ -561,8 +561,8 @@ def test_fields_that_contradict_each_other(tmp_path):
     assert not (tmp_path / "out" / "cracks.csv").exists()
 
 
-def test_camera_that_looks_at_the_horizon(tmp_path):
-    """Nothing is measured above it, where a scale has no meaning."""
+def oblique_photo(path, pitch_deg):
+    """A photo of 40 m above the ground."""
     from PIL import ExifTags
     from PIL.TiffImagePlugin import IFDRational
 
@@ -572,23 +572,40 @@ def test_camera_that_looks_at_the_horizon(tmp_path):
     xmp = (
         b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         b'<rdf:Description rdf:about="" xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/" '
-        b'drone-dji:RelativeAltitude="+40.0" drone-dji:GimbalPitchDegree="-12.0" drone-dji:GimbalRollDegree="0.0" '
-        b'drone-dji:GimbalYawDegree="0.0"/></rdf:RDF></x:xmpmeta>'
+        b'drone-dji:RelativeAltitude="+40.0" drone-dji:GimbalPitchDegree="%.1f" drone-dji:GimbalRollDegree="0.0" '
+        b'drone-dji:GimbalYawDegree="0.0"/></rdf:RDF></x:xmpmeta>' % pitch_deg
     )
-    photo = tmp_path / "far.jpg"
-    Image.fromarray(SCENE.rgb).save(photo, exif=exif, xmp=xmp, quality=95)
+    Image.fromarray(SCENE.rgb).save(path, exif=exif, xmp=xmp, quality=95)
+    return path, "--ground-height", "0", "--sensor-width-mm", "13.2"
+
+
+def test_camera_that_looks_at_the_horizon(tmp_path):
+    """Nothing is measured above it, where a scale has no meaning."""
     mask = np.zeros(HW, bool)
     mask[10:14, 20:160] = mask[100:104, 20:160] = True
-    result = measure(
-        photo, "--mask", save_mask(tmp_path / "m.png", mask), "--ground-height", "0", "--sensor-width-mm", "13.2",
-        "--out", tmp_path / "out",
-    )  # fmt: skip
+    words = oblique_photo(tmp_path / "far.jpg", -12.0)
+    result = measure(*words, "--mask", save_mask(tmp_path / "m.png", mask), "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     found = rows(tmp_path / "out" / "cracks.csv")
     if found and "length_m" in found[0]:
         assert [int(row["top_px"]) > 90 for row in found] == [True]
     else:
         pytest.fail(f"the oblique view had no scale: {result.output}")
+
+
+def test_just_below_the_horizon_nothing_is_measured(tmp_path):
+    """A line towards the horizon would be kilometres long, and an alligator field as large as a town."""
+    mask = np.zeros(HW, bool)
+    for column in (60, 90, 120):
+        mask[2:116, column : column + 3] = True
+    words = oblique_photo(tmp_path / "far.jpg", -12.0)
+    result = measure(*words, "--mask", save_mask(tmp_path / "m.png", mask), "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    found = rows(tmp_path / "out" / "cracks.csv")
+    assert len(found) == 3
+    # 40 m above the ground and 4 to 5 degrees below the horizon.
+    assert all(300 < float(row["length_m"]) < 600 for row in found)
+    assert "the view reaches too far" in result.output and "pixels of the crack mask lie there" in result.output
 
 
 def test_masks_that_are_missing_or_twofold(batch):

@@ -4,6 +4,8 @@ from tests.measure.hand_made import constant_widths, graph, grid, polyline, turn
 
 from fissura.errors import GeometryError, SettingsError
 from fissura.geo.scale import GroundScale
+from fissura.measure.alligator import _Network
+from fissura.measure.axis import ground_lines
 from fissura.measure.classify import (
     AlligatorOptions,
     ClassOptions,
@@ -217,6 +219,14 @@ def test_without_a_scale_the_same_net_in_pixels():
 def test_cells_up_to_half_a_metre(gsd_mm, cells):
     found = find_alligator(grid(2, 2, 100.0), [], GroundScale.uniform(gsd_mm))
     assert [one.cells for one in found] == ([cells] if cells else [])
+
+
+def test_pixels_much_larger_than_cells_cost_no_memory():
+    """Just below a horizon a pixel may be a kilometre long, and a step is 20 mm."""
+    net = grid(2, 2, 100.0)
+    lines = ground_lines([branch.points_rc for branch in net.branches], GroundScale.uniform(100_000.0))
+    assert len(_Network(lines, 500.0).xy) <= 20 * sum(map(len, lines))
+    assert find_alligator(net, [], GroundScale.uniform(1e9)) == []
 
 
 def test_three_cells_are_too_few():

@@ -17,6 +17,9 @@ from fissura.geo.scale import GroundScale
 from fissura.measure.axis import ground_lines, ground_xy
 from fissura.measure.model import BranchWidths, CrackGraph, Points, Values
 
+_PIECES_A_POINT = 16
+"""Steps for each point of a line, about a pixel apart, at most: pixels so much larger than a step show no cells."""
+
 
 @dataclass(frozen=True)
 class AlligatorOptions:
@@ -135,7 +138,7 @@ class _Network:
     """The branches on the ground, thinned to steps that are small against a cell.
 
     Attributes:
-        step: Distance between neighbouring points, mm or px, at most.
+        step: Distance between neighbouring points, mm or px, at most; more where a pixel is larger than most cells.
         xy: All points, shape (N, 2).
         branch: Branch of each point, shape (N,).
         first: Index of each branch's first point, shape (branches,).
@@ -153,7 +156,8 @@ class _Network:
         steps[last[:-1]] = 0.0  # from one branch to the next
         arc = np.concatenate([[0.0], np.cumsum(steps)])
         self.length: Values = arc[last] - arc[first]
-        pieces = np.maximum(1, np.ceil(self.length / self.step - 1e-9)).astype(int)
+        pieces = np.ceil(self.length / self.step - 1e-9)
+        pieces = np.clip(pieces, 1, _PIECES_A_POINT * counts).astype(int)
         self.first = np.cumsum(pieces + 1) - (pieces + 1)
         self.last = self.first + pieces
         self.branch = np.repeat(np.arange(len(lines_xy)), pieces + 1)
