@@ -150,8 +150,8 @@ def _parse_centre(text: str) -> tuple[float, float, float, float]:
         x1 = y1 = x2 = y2 = math.nan
     if not all(map(math.isfinite, (x1, y1, x2, y2))) or (x1, y1) == (x2, y2):
         raise SettingsError(
-            f"--lane-centre is '{text}'; give two different pixels of the lane's centre line, in the direction of "
-            "travel, as X1,Y1,X2,Y2, for example 960,1079,960,0"
+            f"--lane-centre is '{text}'; give two different pixels of the lane's centre line, both on the road, in the "
+            "direction of travel, as X1,Y1,X2,Y2, for example 960,1079,960,700"
         )
     return x1, y1, x2, y2
 

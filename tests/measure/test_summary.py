@@ -197,6 +197,15 @@ def test_lengths_and_areas_above_zero(bad):
         RoadLayout.across_picture(0.0, (10, 10), MM, bad)
 
 
+def test_a_lane_lies_below_the_horizon():
+    """A point above it comes out behind the camera: left would be right without a word."""
+    scale = GroundScale(find_ground_homography(1000.0, (1080, 1920), 3.0, pitch_deg=-10.0))
+    below = RoadLayout.along_lane(np.array([[1079.0, 959.5], [700.0, 959.5]]), scale, 3.6)
+    assert below.along == pytest.approx((0.0, -1.0), abs=1e-9)
+    with pytest.raises(SettingsError, match="column 959.5, row 0, at or above the horizon"):
+        RoadLayout.along_lane(np.array([[1079.0, 959.5], [0.0, 959.5]]), scale, 3.6)
+
+
 def test_a_lane_needs_two_points():
     with pytest.raises(SettingsError, match="two different pixels"):
         RoadLayout.along_lane(UP[[0, 0]], MM, 3.6)

@@ -50,9 +50,18 @@ class RoadLayout:
         """From two pixels (row, column) on the lane's centre line; left and right as seen from the first to the second.
 
         Raises:
-            SettingsError: The two points are one, or a length is not above 0.
+            SettingsError: The two points are one, one of them is not on the ground, or a length is not above 0.
         """
-        ground = ground_xy(np.asarray(centre_rc, np.float64).reshape(-1, 2), scale)
+        points_rc = np.asarray(centre_rc, np.float64).reshape(-1, 2)
+        beyond = points_rc[~scale.on_ground(points_rc)]
+        if len(beyond):
+            # Such a point comes out behind the camera, and left would be right.
+            row, column = beyond[0]
+            raise SettingsError(
+                f"the lane's centre line has a point at column {column:g}, row {row:g}, at or above the horizon of this "
+                "view; give two points on the road, below the horizon"
+            )
+        ground = ground_xy(points_rc, scale)
         if len(ground) != 2 or np.allclose(ground[0], ground[1]):
             raise SettingsError(f"the lane's centre line needs two different pixels (row, column), got {centre_rc!r}")
         along = (ground[1] - ground[0]) / np.linalg.norm(ground[1] - ground[0])
