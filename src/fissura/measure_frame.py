@@ -30,7 +30,7 @@ from fissura.measure.reach import find_reach
 from fissura.measure.rules import RuleSet
 from fissura.measure.summary import CrackSummary, summarise
 from fissura.report.records import WidthSamples
-from fissura.report.tables import Fields, area_fields, crack_fields
+from fissura.report.tables import Fields, area_fields, crack_fields, round_fields
 from fissura.segmenting import Progress, segment_scene
 from fissura.types import BoolMask, Probability, RgbImage
 
@@ -97,6 +97,9 @@ class FrameRecord:
         notes: What the user should know.
         scaled: Millimetres if True, pixels if False.
         totals: Sums for the closing lines.
+        scale_source: As of `GroundScale`, empty without a scale.
+        gsd_mm: Ground size of a pixel in the middle of the picture; None without a scale, and above the horizon.
+        gsd_sigma_percent: Its standard error.
     """
 
     source: str
@@ -113,6 +116,9 @@ class FrameRecord:
     notes: list[str] = field(default_factory=list)
     scaled: bool = False
     totals: dict[str, float] = field(default_factory=dict)
+    scale_source: str = ""
+    gsd_mm: float | None = None
+    gsd_sigma_percent: float | None = None
 
     def to_json(self) -> str:
         """One JSON object."""
@@ -132,6 +138,8 @@ class FrameResult:
     measurement: Measurement
     overlay: RgbImage
     mask: BoolMask
+    valid: BoolMask | None = None
+    """Pixels of a raster that hold data; None if all do."""
 
 
 def measure_frame(
@@ -199,7 +207,7 @@ def measure_frame(
     if reach is not None:
         record.notes.append(reach.describe(seen))
     record.notes.extend(describe_doubtful(doubtful, least))
-    return FrameResult(record, measured, _draw(rgb, measured, source), mask)
+    return FrameResult(record, measured, _draw(rgb, measured, source), mask, valid)
 
 
 def _find_cracks(
@@ -273,6 +281,9 @@ def _record(
         "inspected_m2": inspected or 0.0, "cracks": summary.cracks,
     }  # fmt: skip
     _add_histogram(record, found)
+    if scale is not None:
+        record.scale_source, record.gsd_mm = scale.source, _middle_gsd_mm(scale, size_hw)
+        record.gsd_sigma_percent = 100.0 * scale.sigma
     _describe_scale(record, finding, sections=request.section_length_m is not None)
     if scale is not None:
         position = find_position(path, scale, metadata=metadata)
@@ -291,9 +302,8 @@ def _record(
 
 def _coarse_note(scale: GroundScale, size_hw: tuple[int, int]) -> tuple[str, ...]:
     """Nobody should trust cracks found in a satellite picture."""
-    middle = np.array([[(side - 1) / 2 for side in size_hw]])
-    gsd = float(scale.gsd_mm(middle)[0]) if scale.on_ground(middle).all() else 0.0
-    if gsd <= COARSE_GSD_MM:
+    gsd = _middle_gsd_mm(scale, size_hw)
+    if gsd is None or gsd <= COARSE_GSD_MM:
         return ()
     return (
         f"a pixel is {gsd:.0f} mm on the ground: cracks are hardly ever seen at that size, and what is reported is "
@@ -301,16 +311,28 @@ def _coarse_note(scale: GroundScale, size_hw: tuple[int, int]) -> tuple[str, ...
     )
 
 
+def _middle_gsd_mm(scale: GroundScale, size_hw: tuple[int, int]) -> float | None:
+    """Ground size of a pixel in the middle of the picture; None above the horizon."""
+    middle = np.array([[(side - 1) / 2 for side in size_hw]])
+    return float(scale.gsd_mm(middle)[0]) if scale.on_ground(middle).all() else None
+
+
 def _summary_fields(source: str, summary: CrackSummary) -> list[Fields]:
     unit, area = ("m", "m2") if summary.scaled else ("px", "px2")
     width = "mm" if summary.scaled else "px"
     rows: list[Fields] = []
+    inspected = summary.inspected_area_m2
     for row in summary.rows:
+        of_area: Fields = {}
+        if summary.scaled:
+            density = None if inspected is None else row.length / inspected
+            of_area = round_fields({"inspected_m2": inspected, "density_m_per_m2": density})
         rows.append({
             "source_frame": source, "section": row.section, "zone": row.zone, "class": row.kind,
             "severity": row.severity, "standard": summary.standard, "cracks": row.count,
             f"length_{unit}": round(row.length, 4), f"area_{area}": round(row.area, 4),
             f"width_mean_{width}": None if not np.isfinite(row.width_mean) else round(row.width_mean, 3),
+            **of_area,
         })  # fmt: skip
     return rows
 

@@ -102,7 +102,8 @@ def test_mask_and_ground_size(wall, tmp_path):
     assert Image.open(out / "widths.png").size == (1200, 720)
     made = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
     assert made == [
-        "cracks.csv", "frames/wall.json", "overlays/wall.jpg", "settings.json", "summary.csv", "widths.png",
+        "cracks.csv", "frames.csv", "frames/wall.json", "overlays/wall.jpg", "settings.json", "summary.csv",
+        "widths.png",
     ]  # fmt: skip
 
 
@@ -485,6 +486,8 @@ def test_no_cracks(wall, tmp_path):
     assert "0 cracks" in result.output
     assert rows(out / "cracks.csv") == []
     assert rows(out / "summary.csv") == []
+    header = (out / "summary.csv").read_text(encoding="utf-8-sig").strip().split(",")
+    assert header[:4] == ["source_frame", "section", "zone", "class"] and "density_m_per_m2" in header
     assert (out / "overlays" / "wall.jpg").is_file()
 
 
@@ -499,6 +502,120 @@ def test_tables_of_an_earlier_run_do_not_stay(tmp_path):
     assert measure(plain, *words, "--overwrite").exit_code == 0
     assert not (tmp_path / "out" / "cracks.geojson").exists()
     assert not (tmp_path / "out" / "widths.png").exists()
+
+
+def test_every_picture_has_a_row_in_frames(batch, make_data):
+    photos, masks, out = batch
+    make_data.truncated_jpeg(photos / "hurt.jpg")
+    save_mask(masks / "hurt.png")
+    save_mask(masks / "b.png", np.zeros(HW, bool))
+    result = measure(photos, "--mask", masks, "--gsd-mm", "10", "--out", out)
+    assert result.exit_code == 1
+    first, second, third, hurt = rows(out / "frames.csv")
+    assert [row["source_frame"] for row in (first, second, third, hurt)] == ["a.png", "b.png", "deep/a.png", "hurt.jpg"]
+    assert (first["state"], first["scale_source"], first["gsd_mm"]) == ("done", "given", "10")
+    area = HW[0] * HW[1] / 1e4
+    assert float(first["inspected_m2"]) == pytest.approx(area)
+    assert float(first["density_m_per_m2"]) == pytest.approx(float(first["length_m"]) / area, abs=1e-4)
+    assert (second["cracks"], second["length_m"], second["density_m_per_m2"]) == ("0", "0", "0")
+    assert "taken as exact" in second["notes"] and first["length_px"] == ""
+    assert (hurt["state"], hurt["cracks"]) == ("failed", "") and "damaged or ends too early" in hurt["notes"]
+    total = rows(out / "summary.csv")[0]
+    assert float(total["inspected_m2"]) == pytest.approx(area)
+    assert total["density_m_per_m2"] == first["density_m_per_m2"]
+
+
+def test_notes_are_said_once_and_of_how_many_pictures(tmp_path):
+    """The fifth picture alone has no scale: that does not go unsaid."""
+    for name in "abcde":
+        save(tmp_path / "photos" / f"{name}.png", SCENE.rgb)
+        save_mask(tmp_path / "masks" / f"{name}.png")
+    words = (tmp_path / "photos", "--mask", tmp_path / "masks", "--out", tmp_path / "out")
+    result = measure(*words)
+    assert result.exit_code == 0, result.output
+    assert result.output.count("no scale: the file states no height") == 2  # at once, and of how many in the end
+    assert "note: a.png: no scale: " in result.output
+    assert "note: 5 of 5 pictures (a.png, b.png, c.png, and 2 more): no scale: " in result.output
+    # Kept pictures say theirs again.
+    assert "note: 5 of 5 pictures (a.png, b.png, c.png, and 2 more): no scale: " in measure(*words).output
+    assert {"no scale: " in row["notes"] for row in rows(tmp_path / "out" / "frames.csv")} == {True}
+
+
+def test_one_table_that_cannot_be_written_stops_no_other(batch, make_data):
+    photos, masks, out = batch
+    make_data.truncated_jpeg(photos / "hurt.jpg")
+    save_mask(masks / "hurt.png")
+    (out / "cracks.csv").mkdir(parents=True)
+    result = measure(photos, "--mask", masks, "--gsd-mm", "1", "--out", out)
+    assert result.exit_code == 1
+    assert "1 tables could not be written:" in result.output and f"cannot write {out / 'cracks.csv'}" in result.output
+    assert "1 failed:" in result.output and "done: 3 pictures, 1 failed" in result.output
+    assert len(rows(out / "summary.csv")) == 3
+    assert (out / "widths.png").is_file() and (out / "frames.csv").is_file()
+    # Alone it is a failure, too.
+    (photos / "hurt.jpg").unlink()
+    again = measure(photos, "--mask", masks, "--gsd-mm", "1", "--out", out)
+    assert again.exit_code == 1 and "done: 0 pictures, 3 kept from before, 0 failed" in again.output
+
+
+def test_a_disk_that_is_full_says_how_far_it_came(batch, monkeypatch):
+    import errno
+
+    import fissura.imaging.write as writing
+
+    photos, masks, out = batch
+    replace, calls = writing.os.replace, []
+
+    def full(source, target):
+        calls.append(target)
+        if len(calls) > 3:  # the settings, and an overlay and a record of the first picture
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(writing.os, "replace", full)
+    result = measure(photos, "--mask", masks, "--gsd-mm", "1", "--out", out)
+    assert result.exit_code == 1, result.output
+    assert "error: stopped, 2 of 3 pictures are not done: cannot write" in result.output
+    assert "done: 1 pictures, 0 failed" in result.output
+    assert "tables could not be written" in result.output
+
+
+def test_pictures_of_earlier_calls_are_in_the_tables(batch, tmp_path):
+    photos, masks, out = batch
+    words = ["--mask", masks, "--gsd-mm", "1", "--out", out]
+    assert measure(photos / "a.png", *words).exit_code == 0
+    result = measure(photos / "b.png", *words)
+    assert result.exit_code == 0, result.output
+    assert "the tables hold 1 pictures of earlier calls as well" in result.output and "2 cracks" in result.output
+    assert [row["source_frame"] for row in rows(out / "cracks.csv")] == ["b.png", "a.png"]
+    assert [row["source_frame"] for row in rows(out / "frames.csv")] == ["b.png", "a.png"]
+    assert len(rows(out / "summary.csv")) == 2
+    # Another picture of the same name has a name of its own in the tables.
+    result = measure(photos / "deep" / "a.png", *words)
+    assert [row["source_frame"] for row in rows(out / "cracks.csv")] == ["deep/a.png", "a.png", "b.png"]
+    # What is gone, has changed or was measured with other settings is not there.
+    (photos / "b.png").unlink()
+    result = measure(photos / "a.png", *words)
+    assert [row["source_frame"] for row in rows(out / "cracks.csv")] == ["a.png", "deep/a.png"]
+    assert "1 pictures of earlier calls are not in the tables: they have changed or are gone" in result.output
+    result = measure(photos / "a.png", "--mask", masks, "--gsd-mm", "2", "--out", out, "--overwrite")
+    assert [row["source_frame"] for row in rows(out / "cracks.csv")] == ["a.png"]
+
+
+def test_a_mask_of_a_raster_says_where_nothing_was_looked_at(tmp_path, tiny_onnx):
+    path = tmp_path / "ortho.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", height=HW[0], width=HW[1], count=3, dtype="uint8", crs="EPSG:25832", nodata=0,
+        transform=from_origin(500_000, 5_600_000, 0.002, 0.002),
+    ) as dataset:
+        picture = np.maximum(SCENE.rgb, 1)
+        picture[:, 130:] = 0
+        dataset.write(np.moveaxis(picture, 2, 0))
+    result = measure(path, "--model", tiny_onnx, "--scale", "1", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    with rasterio.open(tmp_path / "out" / "masks" / "ortho.tif") as dataset:
+        valid = dataset.dataset_mask() > 0
+    assert valid[:, :130].all() and not valid[:, 130:].any()
 
 
 def test_mask_of_another_size(wall, tmp_path):

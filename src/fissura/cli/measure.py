@@ -80,6 +80,7 @@ def measure(
       cracks.csv        one row a branch; crack_id groups the branches of a crack
       areas.csv         alligator fields, where there are any
       summary.csv       sums by section, zone, class and severity
+      frames.csv        one row a picture: scale, inspected area, cracks a m², notes, and what failed
       cracks.geojson    only where pictures have a position
       widths.png        length of crack by width
       overlays/         the pictures with cracks coloured by width, a scale bar and labels

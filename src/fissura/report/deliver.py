@@ -129,7 +129,7 @@ def _write_areas(path: Path, result: SurveyResult) -> bool:
 def _write_sections(path: Path, result: SurveyResult) -> bool:
     layer = section_row_layer(result)
     names = [column.name for column in layer.columns]
-    write_summary_csv(path, (dict(zip(names, row, strict=True)) for row in layer.rows()))
+    write_summary_csv(path, (dict(zip(names, row, strict=True)) for row in layer.rows()), columns=names)
     return True
 
 

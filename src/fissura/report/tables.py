@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -109,11 +109,12 @@ def write_cracks_csv(path: Path, rows: Iterable[Mapping[str, Value]]) -> None:
 
     Args:
         path: Usually ``cracks.csv``.
-        rows: From `crack_fields`; further names become columns at the end.
+        rows: From `crack_fields`; further names become columns at the end. Gone through twice; a generator is kept in
+            memory.
     Raises:
         OutputError: The file cannot be written.
     """
-    rows = list(rows)
+    rows = _again(rows)
     _write_csv(path, rows, _columns(rows, _BEFORE, (_SCALED, _PIXELS), _AFTER))
 
 
@@ -123,18 +124,28 @@ def write_areas_csv(path: Path, rows: Iterable[Mapping[str, Value]]) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    rows = list(rows)
+    rows = _again(rows)
     _write_csv(path, rows, _columns(rows, ("id", "class"), (_AREA_SCALED, _AREA_PIXELS), _AREA_AFTER))
 
 
-def write_summary_csv(path: Path, rows: Iterable[Mapping[str, Value]]) -> None:
-    """Write one line for each mapping; the columns are all names in the order of their first appearance.
+def write_summary_csv(path: Path, rows: Iterable[Mapping[str, Value]], *, columns: Sequence[str] = ()) -> None:
+    """Write one line for each mapping.
 
+    Args:
+        path: Usually ``summary.csv``.
+        rows: See `write_cracks_csv`.
+        columns: Names that are written in any case, and first; all others follow in the order of their first
+            appearance. Without them a table without rows has no header.
     Raises:
         OutputError: The file cannot be written.
     """
-    rows = list(rows)
-    _write_csv(path, rows, _columns(rows, (), (), ()))
+    rows = _again(rows)
+    _write_csv(path, rows, _columns(rows, tuple(columns), (), ()))
+
+
+def _again(rows: Iterable[Mapping[str, Value]]) -> Iterable[Mapping[str, Value]]:
+    """Rows that can be gone through twice: once for the columns, once for the lines."""
+    return list(rows) if isinstance(rows, Iterator) else rows
 
 
 def round_fields(fields: Mapping[str, Value]) -> Fields:
@@ -167,7 +178,7 @@ def _extent(points_rc: Points, size_hw: tuple[int, int] | None) -> Fields:
 
 
 def _columns(
-    rows: Sequence[Mapping[str, Value]],
+    rows: Iterable[Mapping[str, Value]],
     before: tuple[str, ...],
     families: tuple[tuple[str, ...], ...],
     after: tuple[str, ...],
@@ -178,7 +189,7 @@ def _columns(
     return [*known, *(name for name in present if name not in known)]
 
 
-def _write_csv(path: Path, rows: Sequence[Mapping[str, Value]], columns: Sequence[str]) -> None:
+def _write_csv(path: Path, rows: Iterable[Mapping[str, Value]], columns: Sequence[str]) -> None:
     with open_text(path, encoding=CSV_ENCODING) as file:
         writer = csv.writer(file)
         writer.writerow(columns)
