@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
+from tests.support.odd_names import require_odd_names
 from tests.support.tiny_model import make_tiny_onnx
 from typer.testing import CliRunner, Result
 
@@ -195,3 +196,19 @@ def test_a_narrow_terminal_does_not_cut_numbers(tmp_path: Path, model: Path):
     tables = plain[: plain.index("written to")]
     assert max(len(line.rstrip()) for line in tables.splitlines()) <= 80
     assert "…" not in plain
+
+
+def test_names_that_are_no_unicode_lose_nothing(tmp_path: Path, model: Path):
+    require_odd_names(tmp_path)
+    folder = write_set(tmp_path / "one")
+    for part in ("images", "masks"):
+        (folder / part / "p0.png").rename(folder / part / "stra\udcdfe.png")
+    write_set(tmp_path / "two", images=1).rename(tmp_path / "br\udcfccke")
+    out = tmp_path / "out"
+    result = run("--model", model, "--data", folder, "--data", tmp_path / "br\udcfccke", "--out", out)
+    assert result.exit_code == 0, result.output
+    table = list(csv.DictReader((out / "per_image.csv").read_text(encoding="utf-8-sig").splitlines()))
+    assert {line["stem"] for line in table} == {"p0", "p1", "stra?e"}
+    summary = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
+    assert any("br\udcfccke" in entry["name"] for entry in summary["sets"])
+    assert (out / "worst_cases.png").is_file()

@@ -158,9 +158,10 @@ def _write_results(
     }  # fmt: skip
     summary = summarise(results, card=segmenter.card, run=run, failed=tally.failed)
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(folder / "evaluation.json", f"{text}\n".encode())
+    # Names that are no Unicode reach us as lone surrogates: JSON has escapes for them, a table a question mark.
+    write_bytes(folder / "evaluation.json", f"{text}\n".encode("utf-8", "backslashreplace"))
     # The byte-order mark makes spreadsheets read non-ASCII names rightly.
-    write_bytes(folder / "per_image.csv", per_image_csv(results).encode("utf-8-sig"))
+    write_bytes(folder / "per_image.csv", per_image_csv(results).encode("utf-8-sig", "replace"))
     if len(worst):
         title = f"{segmenter.card.name}, threshold {segmenter.threshold:g}: worst cases (image, truth, prediction)"
         write_png(folder / "worst_cases.png", worst.draw(title))
@@ -171,7 +172,8 @@ def _write_results(
 def _print_results(segmenter: Segmenter, results: Sequence[SetResult], origin: str) -> None:
     from fissura.metrics import FALSE_ALARM_PX, mean_figures
 
-    rows = [(result.name, result.score.figures()) for result in results]
+    # A terminal may refuse names that are no Unicode.
+    rows = [(result.name.encode("utf-8", "replace").decode(), result.score.figures()) for result in results]
     if len(rows) > 1:
         rows.append((MEAN_ROW, mean_figures(figures for _, figures in rows)))
     images = [len(result.score.images) for result in results]
