@@ -7,11 +7,13 @@ from pathlib import Path, PurePosixPath
 
 from fissura.data.pairs import IMAGE_SUFFIXES
 from fissura.errors import ImageError, SettingsError
-from fissura.imaging.find import SourceImage
+from fissura.imaging.find import SourceImage, plan_names
 
 
 class MaskFolder:
     """Mask of each picture: one file for one picture, or a folder searched by relative path and then by stem.
+
+    Masks that ``fissura segment`` made of the same pictures are found, however it had to name them.
 
     What lies where the mask of another picture belongs is that picture's alone.
 
@@ -31,7 +33,10 @@ class MaskFolder:
                 "pictures' names"
             )
         self.path = path
-        self._places = {place for image in images for place in _places(image)}
+        # 'fissura segment' names masks a.jpg.png and a.png.png where both a.jpg and a.png are there, and puts those of
+        # two folders into folders of their names.
+        self._planned = {path: PurePosixPath(name) for path, name in plan_names(images, {}).items()}
+        self._places = {place for image in images for place in self._belongs(image)}
         self._by_stem: dict[str, list[Path]] = {}
         if path.is_dir():
             for file in sorted(path.rglob("*")):
@@ -44,8 +49,7 @@ class MaskFolder:
         """Raises ImageError if there is none, or more than one that could be meant."""
         if self.path.is_file():
             return self.path
-        # 'fissura segment' names masks a.jpg.png and a.png.png where both a.jpg and a.png are there.
-        for wanted in _places(image):
+        for wanted in self._belongs(image):
             found = self._by_stem.get(wanted.name, [])
             alike = [file for file in found if self._place(file) == wanted]
             chosen = alike or [file for file in found if self._place(file) not in self._places]
@@ -62,7 +66,7 @@ class MaskFolder:
     def _place(self, file: Path) -> PurePosixPath:
         return PurePosixPath(file.relative_to(self.path).with_suffix("").as_posix())
 
-
-def _places(image: SourceImage) -> tuple[PurePosixPath, PurePosixPath]:
-    """Where in the folder the mask of a picture belongs: ``a.jpg.png``, ``a.png``, both without their suffix."""
-    return image.relative, image.relative.with_suffix("")
+    def _belongs(self, image: SourceImage) -> tuple[PurePosixPath, ...]:
+        """Where in the folder the mask of a picture belongs: ``a.jpg.png``, ``a.png``, both without their suffix."""
+        planned = self._planned.get(image.path, image.relative)
+        return planned, image.relative, image.relative.with_suffix("")

@@ -195,6 +195,18 @@ def test_masks_as_segment_names_them(tmp_path):
     assert {row["source_frame"] for row in rows(tmp_path / "out" / "cracks.csv")} == {"a.png", "a.jpg"}
 
 
+def test_masks_of_two_folders_as_segment_names_them(tmp_path, tiny_onnx):
+    days = [tmp_path / "day1", tmp_path / "day2"]
+    for day, shift in zip(days, (0, 20), strict=True):
+        save(day / "x.png", np.roll(SCENE.rgb, shift, axis=0))
+    segment = ["segment", *map(str, days), "--out", str(tmp_path / "found"), "--model", str(tiny_onnx), "--scale", "1"]
+    assert CliRunner().invoke(app, segment).exit_code == 0
+    result = measure(*days, "--mask", tmp_path / "found" / "masks", "--min-length", "60", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    tops = {row["source_frame"]: int(row["top_px"]) for row in rows(tmp_path / "out" / "cracks.csv")}
+    assert tops["day2/x.png"] == pytest.approx(tops["day1/x.png"] + 20, abs=2)
+
+
 def test_a_picture_without_a_mask_does_not_get_that_of_another(batch):
     photos, masks, out = batch
     (masks / "deep" / "a.png").unlink()

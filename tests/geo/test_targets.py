@@ -160,3 +160,17 @@ def test_parse(text, target):
 def test_parse_errors_say_what_is_wrong(text, complaint):
     with pytest.raises(SettingsError, match=f"--target.*{complaint}"):
         parse_target(text)
+
+
+@pytest.mark.parametrize("name", ["4X4_50", "4x4_50", "dict_4x4_50", "DICT_4X4_50"])
+def test_a_dictionary_has_its_name_with_or_without_dict(name):
+    assert parse_target(f"aruco:{name}:7:100mm") == ArucoMarker("DICT_4X4_50", 7, 100.0)
+
+
+@pytest.mark.parametrize(("number", "dictionary", "count"), [(50, "4X4_50", 50), (999, "DICT_4X4_50", 50),
+                                                             (1000, "DICT_7X7_1000", 1000)])  # fmt: skip
+def test_a_marker_that_no_dictionary_has(number, dictionary, count):
+    """It would be looked for in every picture, in vain."""
+    with pytest.raises(SettingsError, match=f"has {count} markers, 0 to {count - 1}, and no {number}"):
+        parse_target(f"aruco:{dictionary}:{number}:100mm")
+    assert parse_target(f"aruco:{dictionary}:{count - 1}:100mm").number == count - 1

@@ -67,6 +67,8 @@ def parse_target(text: str) -> Target:
     Checkerboard(columns=9, rows=6, square_mm=25.0)
     >>> parse_target("aruco:DICT_4X4_50:any:10cm")
     ArucoMarker(dictionary='DICT_4X4_50', number=None, side_mm=100.0)
+    >>> parse_target("aruco:4x4_50:7:1m").dictionary
+    'DICT_4X4_50'
     """
     kind, *parts = text.strip().split(":")
     if kind.lower() == "checkerboard" and len(parts) == 2:
@@ -76,12 +78,15 @@ def parse_target(text: str) -> Target:
         raise SettingsError(f"--target {text}: {parts[0]} is no number of inner corners of 3x3 or more, such as 9x6")
     if kind.lower() == "aruco" and len(parts) == 3:
         known = {name.upper(): name for name in dir(cv2.aruco) if name.startswith("DICT_")}
-        dictionary = known.get(parts[0].upper())
+        dictionary = known.get(f"DICT_{parts[0].upper().removeprefix('DICT_')}")
         if dictionary is None:
-            raise SettingsError(f"--target {text}: {parts[0]} is no ArUco dictionary of OpenCV, such as DICT_4X4_50")
+            raise SettingsError(f"--target {text}: {parts[0]} is no ArUco dictionary of OpenCV, such as 4X4_50")
         if parts[1].lower() != "any" and not parts[1].isdigit():
             raise SettingsError(f"--target {text}: {parts[1]} is no marker number; give 0 or more, or any")
         number = None if parts[1].lower() == "any" else int(parts[1])
+        count = len(cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, dictionary)).bytesList)
+        if number is not None and number >= count:
+            raise SettingsError(f"--target {text}: {dictionary} has {count} markers, 0 to {count - 1}, and no {number}")
         return ArucoMarker(dictionary, number, _length_mm(parts[2], text))
     raise SettingsError(f"--target {text} is not understood; give {_EXAMPLES}")
 
