@@ -5,9 +5,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from fissura.measure.graph import trace_cracks
-from fissura.measure.valleys import bridged_chains, close_valleys
+from fissura.measure.valleys import KnownLines, bridged_chains, close_valleys
 
 HW = (300, 1100)
 
@@ -115,3 +116,20 @@ def test_chains_run_through_closed_gaps_in_their_order():
     assert len(chain) == 3
     assert np.linalg.norm(np.diff(points, axis=0), axis=1).max() < 3.0
     assert bridged_chains(found()) == []
+
+
+def test_what_is_known_is_few_trees_and_answers_as_one_of_each_line():
+    """A large orthophoto has thousands of closures, and each is compared with all before it."""
+    rng = np.random.default_rng(5)
+    lines = [rng.uniform(0, 400, (1, 2)) + np.cumsum(rng.normal(0, 1, (rng.integers(5, 120), 2)), axis=0)
+             for _ in range(400)]  # fmt: skip
+    places = rng.uniform(0, 400, (500, 2))
+    known, trees = KnownLines(lines[0]), [cKDTree(lines[0])]
+    for line in lines[1:]:
+        known.add(line)
+        trees.append(cKDTree(line))
+        assert len(known.trees) <= 14
+    for reach in (0.5, 2.5, 10.0):
+        one_by_one = np.any([tree.query(places, distance_upper_bound=reach)[0] <= reach for tree in trees], axis=0)
+        assert np.array_equal(known.are_near(places, reach), one_by_one)
+        assert 0 < one_by_one.mean() < 1

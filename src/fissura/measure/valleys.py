@@ -88,7 +88,7 @@ def close_valleys(graph: CrackGraph, read_rgb: ReadRgb, rule: ValleyRule = DEFAU
         return graph
     along = np.concatenate([b.points_rc for b in graph.branches])
     # A third of the points is enough to see whether a path runs along them.
-    known = [cKDTree(along[::3])]
+    known = KnownLines(along[::3])
     used = np.zeros(len(ends.node), np.bool_)
     joined: list[Branch] = []
     for a, b in _pairs(ends, rule):
@@ -99,7 +99,7 @@ def close_valleys(graph: CrackGraph, read_rgb: ReadRgb, rule: ValleyRule = DEFAU
             continue
         used[[a, b]] = True
         joined.append(_closure(graph, ends, a, b, path))
-        known.append(cKDTree(path))
+        known.add(path)
     if not joined:
         return graph
     return number_cracks(CrackGraph(graph.nodes_rc, graph.branches + tuple(joined), graph.size_hw), 0.0)
@@ -241,15 +241,37 @@ def _darkest_path(depth: Grey) -> npt.NDArray[np.intp]:
     return path
 
 
-def _runs_along(path: Points, known: list[cKDTree]) -> bool:
+class KnownLines:
+    """Points of lines, to which more are added, and a quick answer which places are near to one of them.
+
+    A new tree takes in those before it that are less than twice as large, so that each has at most half of the one before
+    and there are few of them, whatever was added; only the first one stays as it is.
+
+    Args:
+        points_rc: Those known at the beginning, shape (N, 2).
+    """
+
+    def __init__(self, points_rc: Points) -> None:
+        self.trees = [cKDTree(points_rc)]
+
+    def add(self, points_rc: Points) -> None:
+        """Further points, shape (N, 2)."""
+        while len(self.trees) > 1 and self.trees[-1].n < 2 * len(points_rc):
+            points_rc = np.concatenate([self.trees.pop().data, points_rc])
+        self.trees.append(cKDTree(points_rc))
+
+    def are_near(self, points_rc: Points, reach_px: float) -> npt.NDArray[np.bool_]:
+        """Whether each point has one of them within reach, shape (N,)."""
+        near = np.zeros(len(points_rc), np.bool_)
+        for tree in self.trees:
+            near |= tree.query(points_rc, distance_upper_bound=reach_px)[0] <= reach_px
+        return near
+
+
+def _runs_along(path: Points, known: KnownLines) -> bool:
     """Most of a path that closes a gap is no branch yet; it may cross some."""
     inner = path[8:-8]
-    if len(inner) == 0:
-        return False
-    near = np.zeros(len(inner), np.bool_)
-    for tree in known:
-        near |= tree.query(inner, distance_upper_bound=_OVER_PX)[0] <= _OVER_PX
-    return float(near.mean()) > _OVER_SHARE
+    return len(inner) > 0 and float(known.are_near(inner, _OVER_PX).mean()) > _OVER_SHARE
 
 
 def _closure(graph: CrackGraph, ends: Ends, a: int, b: int, path: Points) -> Branch:
