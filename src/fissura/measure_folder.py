@@ -93,6 +93,7 @@ class RecordFolder:
 
     @property
     def digest(self) -> str:
+        """Short form of the settings, which every record carries."""
         return hashlib.sha256(json.dumps(self.settings, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def open(self, *, overwrite: bool) -> None:
@@ -185,6 +186,7 @@ class RecordFolder:
             raise OutputError(f"cannot read {self.path(name)} again: {error}; run the command once more") from error
 
     def path(self, name: str) -> Path:
+        """Where the record of a picture is."""
         return self.out / "frames" / f"{name}.json"
 
     def find_finished(self, image: SourceImage, name: str, mask: Path | None) -> FrameRecord | None:

@@ -7,7 +7,6 @@ that was stopped goes on, and one bad picture costs nothing but itself.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import time
@@ -35,7 +34,6 @@ from fissura.measure_frame import FrameRecord, FrameRequest, FrameResult, ScaleR
 from fissura.measure_notes import NoteCount
 from fissura.measure_tables import HISTOGRAMS, Tables, write_tables
 from fissura.segmenting import parse_scale
-
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ def test_a_lane_lies_below_the_horizon():
     scale = GroundScale(find_ground_homography(1000.0, (1080, 1920), 3.0, pitch_deg=-10.0))
     below = RoadLayout.along_lane(np.array([[1079.0, 959.5], [700.0, 959.5]]), scale, 3.6)
     assert below.along == pytest.approx((0.0, -1.0), abs=1e-9)
-    with pytest.raises(SettingsError, match="column 959.5, row 0, at or above the horizon"):
+    with pytest.raises(SettingsError, match=r"column 959\.5, row 0, at or above the horizon"):
         RoadLayout.along_lane(np.array([[1079.0, 959.5], [0.0, 959.5]]), scale, 3.6)
 
 

@@ -224,8 +224,10 @@ def test_a_bridged_gap_is_as_wide_as_its_ends_not_as_the_mask(widths):
     assert means[0] - 0.3 <= bridge.width_px.min() and bridge.width_px.max() <= means[1] + 1e-9
     assert bridge.sigma_px.min() > max(np.median(side.sigma_px) for side in sides)
     assert not bridge.from_grey.any()
-    found = measure_cracks(mask, rgb=drawn.rgb, probability=np.where(mask, 0.9, 0.3).astype(np.float32),
-                           scale=GroundScale.uniform(0.25), options=MeasureOptions(rules=read_rules("mbei_concrete")))  # fmt: skip
+    found = measure_cracks(
+        mask, rgb=drawn.rgb, probability=np.where(mask, 0.9, 0.3).astype(np.float32), scale=GroundScale.uniform(0.25),
+        options=MeasureOptions(rules=read_rules("mbei_concrete")),
+    )  # fmt: skip
     levels = {bool(crack.bridged_share): crack.severity for crack in found.cracks}
     assert levels[True] in {crack.severity for crack in found.cracks if not crack.bridged_share}
     (note,) = [crack.notes for crack in found.cracks if crack.bridged_share]

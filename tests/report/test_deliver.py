@@ -85,6 +85,7 @@ def test_empty_survey(tmp_path, crs):
     written = write_deliverables(SurveyResult("nothing", tmp_path, crs=crs))
     placed = ["cracks.geojson", "cracks.dxf"] if crs else []
     assert set(names(written)) == {"cracks.gpkg", "cracks.csv", "sections.csv", "cracks.xlsx", "labels", *placed}
+    assert (tmp_path / "sections.csv").read_text(encoding="utf-8-sig").strip()
     assert rows(tmp_path / "cracks.csv") == []
 
 

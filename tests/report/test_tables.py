@@ -120,6 +120,14 @@ def test_areas(tmp_path, scaled):
         assert (row["area_px2"], row["crack_length_px"], row["width_mean_px"]) == ("1", "5400", "1.9")
 
 
+def test_columns_that_are_asked_for_are_there_without_rows_too(tmp_path):
+    path = tmp_path / "summary.csv"
+    write_summary_csv(path, [], columns=("a", "b"))
+    assert path.read_text(encoding="utf-8-sig") == "a,b\n"
+    write_summary_csv(path, [{"c": 1, "b": 2}], columns=("a", "b"))
+    assert path.read_text(encoding="utf-8-sig") == "a,b,c\n,2,1\n"
+
+
 def test_summary_has_all_names(tmp_path):
     write_summary_csv(tmp_path / "summary.csv", [{"a": 1, "b": None}, {"a": 2.5, "c": True, "d": 0.00001, "e": 1e15}])
     assert read(tmp_path / "summary.csv") == [

@@ -58,8 +58,8 @@ class RoadLayout:
             # Such a point comes out behind the camera, and left would be right.
             row, column = beyond[0]
             raise SettingsError(
-                f"the lane's centre line has a point at column {column:g}, row {row:g}, at or above the horizon of this "
-                "view; give two points on the road, below the horizon"
+                f"the lane's centre line has a point at column {column:g}, row {row:g}, at or above the horizon of "
+                "this view; give two points on the road, below the horizon"
             )
         ground = ground_xy(points_rc, scale)
         if len(ground) != 2 or np.allclose(ground[0], ground[1]):

@@ -40,8 +40,9 @@ class Reach:
         lost = int((mask & ~self.near).sum())
         share = 100.0 * float(1.0 - self.near.mean())
         found = f"{lost} pixels of the crack mask lie there" if lost else "no pixel of the crack mask lies there"
+        limit = float(f"{self.gsd_mm:.3g}")
         return (
-            f"the view reaches too far: {share:.2g} % of the picture, where a pixel is more than {self.gsd_mm:.3g} mm "
+            f"the view reaches too far: {share:.2g} % of the picture, where a pixel is more than {limit:g} mm "
             f"({LARGEST_GSD_RATIO:g} times as much as nearest to the camera) or beyond the horizon, are not measured; "
             f"{found}"
         )

@@ -244,8 +244,8 @@ def _darkest_path(depth: Grey) -> npt.NDArray[np.intp]:
 class KnownLines:
     """Points of lines, to which more are added, and a quick answer which places are near to one of them.
 
-    A new tree takes in those before it that are less than twice as large, so that each has at most half of the one before
-    and there are few of them, whatever was added; only the first one stays as it is.
+    A new tree takes in those before it that are less than twice as large, so that each has at most half of the points
+    of the one before and there are few of them, whatever was added; only the first one stays as it is.
 
     Args:
         points_rc: Those known at the beginning, shape (N, 2).

@@ -414,8 +414,9 @@ def _ends(branch: Branch, row: BranchWidths) -> Iterator[tuple[float, float, flo
 
 
 def _between(n: int, start: tuple[float, float, float], stop: tuple[float, float, float]) -> BranchWidths:
-    """Widths at `n` points from one end's to the other's; the error is no less than at either end, and than a mask's."""
+    """Widths at `n` points from one end's to the other's; the error is larger than at either end."""
     width, sigma, below = (np.linspace(a, b, n) for a, b in zip(start, stop, strict=True))
+    # As large a share as that of a mask's width, and as far as either end may go on.
     unseen = np.hypot(_MASK_SIGMA[1] * width, abs(stop[0] - start[0]) / 2)
     error = np.hypot(np.maximum(sigma, max(start[1], stop[1])), unseen)
     return BranchWidths(width, error, np.zeros(n, np.bool_), below > 0.5)
