@@ -197,6 +197,32 @@ def test_import_of_masks_alone(one_set, tmp_path):
     np.testing.assert_array_equal(read_mask(tmp_path / "back/masks/p1.png"), pixels(one_set)["p1"])
 
 
+def test_pictures_that_have_boxes_alone_are_named(tmp_path):
+    boxes = '<box label="crack" xtl="0" ytl="0" xbr="1" ybr="1"/>'
+    line = '<polyline label="crack" points="0,3;5,3"/>'
+    images = "".join(
+        f'<image id="{k}" name="{name}" width="6" height="5">{shapes}</image>'
+        for k, (name, shapes) in enumerate([("a.jpg", boxes), ("b.jpg", boxes + line), ("c.jpg", "")])
+    )
+    (tmp_path / "a.xml").write_text(f"<annotations>{images}</annotations>")
+    result = run("import", tmp_path / "a.xml", "--format", "cvat", "--masks-only", "--out", tmp_path / "back")
+    assert result.exit_code == 0, result.output
+    assert "2 shape(s) of kind box left out" in result.output
+    assert "1 picture(s) have such shapes and no outline" in result.output and "(a.jpg)" in result.output
+
+
+def test_a_stopped_import_does_not_say_that_it_goes_on(one_set, tmp_path, monkeypatch):
+    path = coco(tmp_path / "c.json", one_set)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fissura.data_run.import_run.write_mask", stopped)
+    result = run("import", path, "--format", "coco", "--images", one_set / "images", "--out", tmp_path / "back")
+    assert result.exit_code == 130
+    assert "with --overwrite starts over" in result.output and "goes on" not in result.output
+
+
 def test_import_asks_which_of_several_classes_is_crack(one_set, tmp_path):
     categories = [{"id": 1, "name": "crack"}, {"id": 2, "name": "pothole"}]
     path = coco(tmp_path / "c.json", one_set, categories=categories)

@@ -237,6 +237,36 @@ def test_what_is_wrong_with_one_coco_picture_concerns_that_one(tmp_path, segment
     assert not good.problem
 
 
+def test_boxes_beside_outlines_are_counted(tmp_path):
+    square = [1, 1, 3, 1, 3, 3, 1, 3]
+    objects = [
+        {"id": k, "image_id": 7, "category_id": 3, "segmentation": s} for k, s in enumerate(([square], [], None))
+    ]
+    (found,) = _coco(tmp_path, annotations=objects)
+    assert (len(found.shapes), found.ignored, found.problem) == (1, (("box", 2),), "")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.rf.1.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.2\n0 0.5 0.5 0.1 0.1\n")
+    (found,) = read_annotations("yolo-seg", tmp_path)
+    assert (found.name, len(found.shapes), found.ignored, found.problem) == ("a.rf.1", 1, (("box", 1),), "")
+
+
+@pytest.mark.parametrize("size", [(0, 5), (-4, 5), (4, float("inf")), (4, None), ("x", 5)])
+def test_coco_sizes_that_no_picture_has_concern_that_picture(tmp_path, size):
+    images = [*COCO["images"], {"id": 8, "file_name": "b.jpg", "height": size[0], "width": size[1]}]
+    good, bad = _coco(tmp_path, images=images, categories=None)
+    assert "its size is" in bad.problem and not good.problem
+
+
+def test_numbers_without_end_concern_one_picture(tmp_path):
+    (tmp_path / "a.xml").write_text(CVAT.replace('left="0" top="0"', 'left="inf" top="0"'))
+    good, bad = read_annotations("cvat", tmp_path)
+    assert not good.problem and "has one that is none" in bad.problem
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text("inf 0.1 0.1 0.5 0.1 0.5 0.2\n")
+    (found,) = read_annotations("yolo-seg", tmp_path)
+    assert "a.txt: " in found.problem
+
+
 def test_coco_names_annotations_of_unknown_pictures(tmp_path):
     _, lonely = _coco(tmp_path, annotations=[{"id": 1, "image_id": 99, "category_id": 3, "segmentation": []}])
     assert "1 annotation(s) name a picture that the file does not list" in lonely.problem
@@ -390,3 +420,4 @@ def test_size_as_displayed(tmp_path):
 
 def test_stems_stay_in_the_folder_and_apart():
     assert plan_stems(["../../etc/a.jpg", "b/A.png", "c:d.png"]) == ["etc__a", "b__A", "c_d"]
+    assert plan_stems(["w_jpg.rf.aa1", "w_jpg.rf.bb2"]) == ["w_jpg.rf.aa1", "w_jpg.rf.bb2"]

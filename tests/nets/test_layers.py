@@ -1,9 +1,11 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+from fissura.nets import build
 from fissura.nets.enet import pool_with_places, unpool
-from fissura.nets.layers import SegmentationNet, adaptive_average, conv, resize
+from fissura.nets.layers import SegmentationNet, _Float32OnCpu, adaptive_average, conv, resize
 from fissura.nets.resnet import ResNet
 
 
@@ -58,6 +60,21 @@ def test_gradient_in_bf16_of_widths_that_break_onednn(channels):
     out.square().sum().backward()
     assert out.dtype == torch.float32
     torch.testing.assert_close(layer.weight.grad, expected)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options"),
+    [
+        ("hacnet_v2", {"variant": "asymmetric", "width": 24}),
+        ("hacnet_v2", {"variant": "unshuffled", "width": 48}),
+        ("hacnet_v2_single", {"variant": "asymmetric", "width": 52}),
+    ],
+)
+def test_no_dilated_layer_of_these_networks_can_break_onednn(architecture, options):
+    """Not run: unguarded, such a layer may end the process."""
+    layers = [m for m in build(architecture, options).modules() if isinstance(m, nn.Conv2d) and max(m.dilation) > 1]
+    unsafe = [m for m in layers if m.groups == 1 and m.in_channels > 16 and m.in_channels % 16]
+    assert unsafe and all(isinstance(m, _Float32OnCpu) for m in unsafe)
 
 
 def test_other_widths_stay_in_bf16():

@@ -41,6 +41,18 @@ def test_everything_is_written(tmp_path):
     assert not [path for path in tmp_path.rglob("*") if "fissura-tmp" in path.name]
 
 
+def test_what_labels_leave_out_is_said(tmp_path, monkeypatch):
+    survey = make_survey(tmp_path)
+    before = survey.notes
+    write_deliverables(survey)
+    assert survey.notes == before
+    monkeypatch.setattr("fissura.report.labels.LARGEST_PIXELS", 1000)
+    survey = make_survey(tmp_path)
+    write_deliverables(survey)
+    (note,) = survey.notes[len(before) :]
+    assert "not in labels" in note and "320x240" in note and note.endswith("more")
+
+
 def test_tables_and_map_agree(tmp_path):
     survey = make_survey(tmp_path)
     write_deliverables(survey)

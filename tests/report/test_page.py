@@ -116,6 +116,12 @@ def test_the_head_says_what_is_missing(survey):
     assert "the model was made for 0.3 to 5 mm" in words
 
 
+def test_a_stop_is_said_whatever_failed_beside(survey):
+    said = "The run was stopped or an input ended early"
+    assert said not in read(survey).words
+    assert said in read(replace(survey, complete=False, stopped=True)).words
+
+
 def test_sums_agree_with_the_rows(survey):
     page = read(survey)
     whole = sum(c.fields["length_m"] for c in survey.cracks)

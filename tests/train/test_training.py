@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+import signal
 from types import SimpleNamespace
 
 import cv2
@@ -87,6 +88,25 @@ def test_interrupted_run_ends_with_the_same_weights(data_root, tmp_path, monkeyp
     a, b = (load_weights(path)[0].state_dict() for path in (whole, resumed))
     assert a.keys() == b.keys()
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_stopped_by_hand_says_so_and_goes_on(data_root, tmp_path, monkeypatch):
+    """Lightning ends the program with status 1 at Ctrl-C, and hears no other one."""
+    sample, handler = CropDataset.__getitem__, signal.getsignal(signal.SIGINT)
+
+    def stopped_later(self, index):
+        if index == 10:
+            raise KeyboardInterrupt
+        return sample(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CropDataset, "__getitem__", stopped_later)
+        with pytest.raises(KeyboardInterrupt):
+            train(_config(data_root), tmp_path / "run", say=lambda _: None, quiet=True)
+    assert signal.getsignal(signal.SIGINT) is handler
+    lines = []
+    train(_config(data_root), tmp_path / "run", say=lines.append, quiet=True)
+    assert "resuming at step 3 of 6" in lines
 
 
 def test_training_learns_and_records_where_it_comes_from(data_root, tmp_path):
@@ -191,6 +211,29 @@ def test_a_run_of_an_older_version_goes_on(data_root, tmp_path):
     record.write_text(json.dumps(old))
     with pytest.raises(SettingsError, match=r"other settings \(train differ\)"):
         train(_config(data_root, steps=8), tmp_path / "run", say=lines.append, quiet=True)
+
+
+@pytest.mark.parametrize("damage", ["", '{"name": "ti', "[1"])
+def test_a_damaged_record_of_a_run_is_an_error_in_words(data_root, tmp_path, damage):
+    config, record = _config(data_root, validate_on=[]), tmp_path / "run" / "config.json"
+    record.parent.mkdir()
+    record.write_text(damage)  # nothing to lose: no checkpoint yet
+    train(config, tmp_path / "run", say=lambda _: None, quiet=True)
+    whole = record.read_text()
+    record.write_text(damage)
+    with pytest.raises(SettingsError, match=r"config\.json is damaged.*remove that file"):
+        train(config, tmp_path / "run", say=lambda _: None, quiet=True)
+    record.unlink()
+    train(config, tmp_path / "run", say=lambda _: None, quiet=True)
+    assert record.read_text() == whole
+
+
+def test_a_bad_picture_that_is_only_watched_stops_no_training(data_root, tmp_path):
+    (data_root / "watched_set" / "images" / "0.png").write_bytes(b"\x89PNG no more")
+    lines = []
+    train(_config(data_root, validate_every=3), tmp_path / "run", say=lines.append, quiet=True)
+    assert len([line for line in lines if line.startswith("not in validation: ") and "0.png" in line]) == 1
+    assert len([line for line in lines if ": validation " in line]) == 2
 
 
 def _loaded(count, **entry):
@@ -629,6 +672,20 @@ def test_a_teacher_is_not_heard_where_the_masks_know_better(data_root, tmp_path)
         moved[distilled] = max(float((a - b).detach().abs().max()) for a, b in pairs)
     assert moved[False] == 0.0
     assert moved[True] > 1e-4
+
+
+def test_sets_of_the_first_weights_are_named_and_of_a_teacher_its_terms(data_root, tmp_path):
+    shutil.copytree(data_root / "set", data_root / "own")
+    strict = [{"folder": "set", "terms": "research", "source": "them"}]
+    first = train(_config(data_root, train=strict), tmp_path / "a", say=lambda _: None, quiet=True)
+    cards = {}
+    for name, changes in {"init": {"init": str(first)}, "taught": {"distill": {"model": str(first)}}}.items():
+        own = [{"folder": "own", "terms": "MIT"}]
+        config = _config(data_root, train=own, steps=1, warmup_steps=0, validate_on=[], **changes)
+        cards[name] = load_weights(train(config, tmp_path / name, say=lambda _: None, quiet=True))[1]
+    named = {name: [(s.name, s.terms) for s in card.training_sets] for name, card in cards.items()}
+    assert named == {"init": [("own", "MIT"), ("set", "research")], "taught": [("own", "MIT")]}
+    assert "learnt from tiny (research)" in cards["taught"].trained_on
 
 
 def test_terms_of_a_teacher_and_of_the_first_weights_stay(data_root, tmp_path):

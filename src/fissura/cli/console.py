@@ -33,9 +33,19 @@ def _printable(message: str) -> str:
     return message.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+GOES_ON = "everything finished so far is kept, the same command goes on from here"
+STARTS_OVER = "the same command starts over"
+NEEDS_OVERWRITE = "what is finished stays in --out, the same command with --overwrite starts over"
+
+
 @contextmanager
-def plain_errors(*, debug: bool) -> Iterator[None]:
-    """Turn an error that could not be worked around into one line and exit status 2."""
+def plain_errors(*, debug: bool, stopped: str = GOES_ON) -> Iterator[None]:
+    """Turn an error that could not be worked around into one line and exit status 2, and Ctrl-C into 130.
+
+    Args:
+        debug: Let the error through, with its trace.
+        stopped: What Ctrl-C leaves, for people.
+    """
     try:
         yield
     except FissuraError as error:
@@ -44,7 +54,7 @@ def plain_errors(*, debug: bool) -> Iterator[None]:
         warn(f"error: {error}")
         raise typer.Exit(EXIT_NOT_STARTED) from error
     except KeyboardInterrupt as error:
-        warn("stopped; everything finished so far is kept, the same command goes on from here")
+        warn(f"stopped; {stopped}")
         raise typer.Exit(EXIT_INTERRUPTED) from error
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fissura.cli.console import plain_errors
+from fissura.cli.console import NEEDS_OVERWRITE, STARTS_OVER, plain_errors
 
 data = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, add_completion=False,
@@ -52,7 +52,7 @@ def check(
 
     Exit status: 0 clean; 1 problems found; 2 could not start.
     """  # noqa: D301 - \b keeps the examples as they are
-    with plain_errors(debug=debug):
+    with plain_errors(debug=debug, stopped=STARTS_OVER):
         from fissura.data_run.check_run import CheckRequest, run_check
 
         raise typer.Exit(run_check(CheckRequest(tuple(folders), out, within, workers, quiet, debug)))
@@ -91,7 +91,7 @@ def export_(
 
     Exit status: 0 all done; 1 some pictures failed, the others are done; 2 could not start.
     """  # noqa: D301 - \b keeps the examples as they are
-    with plain_errors(debug=debug):
+    with plain_errors(debug=debug, stopped=NEEDS_OVERWRITE):
         from fissura.data_run.export_run import ExportRequest, run_export
 
         request = ExportRequest(source, format_, out, simplify, with_images, overwrite, quiet, debug)
@@ -133,7 +133,7 @@ def import_(
 
     Exit status: 0 all done; 1 some pictures failed, the others are done; 2 could not start.
     """  # noqa: D301 - \b keeps the examples as they are
-    with plain_errors(debug=debug):
+    with plain_errors(debug=debug, stopped=NEEDS_OVERWRITE):
         from fissura.data_run.import_run import ImportRequest, run_import
 
         request = ImportRequest(
@@ -171,7 +171,7 @@ def prepare(
 
     Exit status: 0 all done; 1 parts are missing or failed, the others are done; 2 could not start.
     """  # noqa: D301 - \b keeps the examples as they are
-    with plain_errors(debug=debug):
+    with plain_errors(debug=debug, stopped=NEEDS_OVERWRITE):
         from fissura.data_run.prepare_run import PrepareRequest, run_prepare
 
         raise typer.Exit(run_prepare(PrepareRequest(name, tuple(sources), out, overwrite, quiet, debug)))

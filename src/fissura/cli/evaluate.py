@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fissura.cli.console import ProgressLine, Tally, plain_errors, say, warn
+from fissura.cli.console import STARTS_OVER, ProgressLine, Tally, plain_errors, say, warn
 from fissura.errors import DataError, FissuraError, SettingsError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def evaluate(
       fissura evaluate --data crack --out figures              all sets below crack/, each a row
       fissura evaluate --data a/test --data b/test --model mine.onnx --threshold 0.4
     """  # noqa: D301 - \b keeps the examples as they are
-    with plain_errors(debug=debug):
+    with plain_errors(debug=debug, stopped=STARTS_OVER):
         if threshold is not None and not 0 < threshold < 1:
             raise SettingsError(f"threshold is {threshold:g}; it must be above 0 and below 1, for example 0.5")
         tally = Tally()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fissura.cli.console import plain_errors, say
+from fissura.cli.console import STARTS_OVER, plain_errors, say
 from fissura.errors import FissuraError, MissingDependencyError, SettingsError
 
 
@@ -40,7 +40,7 @@ def export(
       fissura export last.ckpt --out mine.onnx --int8 --calibrate data/train --validate data/val
       fissura segment photos --out found --model mine.onnx
     """  # noqa: D301 - \b keeps the examples as they are
-    with plain_errors(debug=debug):
+    with plain_errors(debug=debug, stopped=STARTS_OVER):
         if out.suffix != ".onnx" or out.name.endswith(".int8.onnx"):
             raise SettingsError(f"--out is {out}; give a name that ends in .onnx, the int8 file is named after it")
         if int8 and not (calibrate and validate):

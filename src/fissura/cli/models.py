@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fissura.cli.console import ProgressLine, plain_errors, say
+from fissura.cli.console import STARTS_OVER, ProgressLine, plain_errors, say
 from fissura.errors import MissingDependencyError, ModelError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def models(
       fissura models --networks                                all of them, timed in PyTorch, in about a minute
       fissura models hacnet_v2 --networks --size 512 --engine openvino
     """  # noqa: D301 - \b keeps the examples as they are
-    with plain_errors(debug=debug):
+    with plain_errors(debug=debug, stopped=STARTS_OVER):
         import json
 
         if networks:

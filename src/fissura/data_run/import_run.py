@@ -53,6 +53,7 @@ class _Run:
     ignored: dict[str, int] = field(default_factory=dict)
     crack_px: int = 0
     empty: int = 0
+    boxed: list[str] = field(default_factory=list)
 
 
 def run_import(request: ImportRequest) -> int:
@@ -136,6 +137,8 @@ def _import_one(run: _Run, annotation: Annotation, stem: str) -> None:
         run.ignored[kind] = run.ignored.get(kind, 0) + count
     run.crack_px += int(np.count_nonzero(mask))
     run.empty += not mask.any()
+    if annotation.ignored and not mask.any():
+        run.boxed.append(annotation.name)
 
 
 def _size_hw(annotation: Annotation, picture: Path | bytes | None) -> tuple[int, int]:
@@ -155,6 +158,11 @@ def _finish(run: _Run) -> int:
     request, tally = run.request, run.tally
     for kind, count in sorted(run.ignored.items()):
         warn(f"{count} shape(s) of kind {kind} left out: they say where a crack is, not which pixels")
+    if run.boxed:
+        warn(
+            f"{len(run.boxed)} picture(s) have such shapes and no outline, so their masks say that there is no crack "
+            f"({', '.join(run.boxed[:3])}{', …' if len(run.boxed) > 3 else ''}); draw outlines there, or take them out"
+        )
     if not tally.done:
         say("nothing could be imported; the lines above say why")
         return EXIT_NOT_STARTED

@@ -42,7 +42,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fissura.nets.layers import cut_back, pad_to_multiple
+from fissura.nets.layers import conv, cut_back, pad_to_multiple
 
 Variant = Literal["published", "asymmetric", "unshuffled"]
 DILATIONS = (1, 3, 9, 27)
@@ -98,15 +98,6 @@ def pixel_shuffle(x: Tensor, r: int) -> Tensor:
     return x.permute(0, 1, 4, 2, 5, 3).reshape(B, C // (r * r), H * r, W * r)
 
 
-def _conv(
-    c_in: int, c_out: int, kernel_hw: tuple[int, int], *, stride: int = 1, dilation: int = 1, bias: bool = True
-) -> nn.Conv2d:
-    """Convolution with explicit "same" padding (the word "same" with dilation does not export)."""
-    kh, kw = kernel_hw
-    padding = (dilation * (kh - 1) // 2, dilation * (kw - 1) // 2)
-    return nn.Conv2d(c_in, c_out, kernel_hw, stride=stride, padding=padding, dilation=dilation, bias=bias)
-
-
 class CrackAM(nn.Module):
     """Crack attention: a gate per channel from the maxima of all rows and all columns.
 
@@ -134,7 +125,7 @@ class DilatedBottleneck(nn.Module):
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(channels, channels // 2, 1)
-        self.dilated = _conv(channels // 2, channels, (3, 3), dilation=dilation)
+        self.dilated = conv(channels // 2, channels, (3, 3), dilation=dilation, bias=True)
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -146,8 +137,8 @@ class AsymmetricConv(nn.Module):
 
     def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()
-        self.row = _conv(channels, channels, (1, 3), dilation=dilation)
-        self.column = _conv(channels, channels, (3, 1), dilation=dilation)
+        self.row = conv(channels, channels, (1, 3), dilation=dilation, bias=True)
+        self.column = conv(channels, channels, (3, 1), dilation=dilation, bias=True)
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -163,7 +154,7 @@ class HybridASPA(nn.Module):
         self.cascade = nn.ModuleList(unit(channels, d) for d in DILATIONS)
         self.attention = CrackAM(channels, normed=variant != "unshuffled")
         side = 3 if variant == "published" else 1
-        self.project: nn.Module = _conv(channels, channels, (side, side))
+        self.project: nn.Module = conv(channels, channels, (side, side), bias=True)
         if variant != "unshuffled":
             self.project = nn.Sequential(self.project, nn.BatchNorm2d(channels))
         self.refine = AsymmetricConv(channels)
@@ -184,8 +175,8 @@ class Stem(nn.Module):
         self, c_in: int, c_out: int, *, kernels_hw: tuple[tuple[int, int], tuple[int, int]], stride: int
     ) -> None:
         super().__init__()
-        self.a = _conv(c_in, c_out // 2, kernels_hw[0], stride=stride, bias=False)
-        self.b = _conv(c_in, c_out // 2, kernels_hw[1], stride=stride, bias=False)
+        self.a = conv(c_in, c_out // 2, kernels_hw[0], stride=stride)
+        self.b = conv(c_in, c_out // 2, kernels_hw[1], stride=stride)
         self.norm = nn.BatchNorm2d(c_out)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ def _plan() -> Iterator[tuple[str, Writer]]:
     yield "cracks.dxf", write_dxf
     yield _HISTOGRAMS["mm"], lambda path, result: _write_widths(path, result, "mm")
     yield _HISTOGRAMS["px"], lambda path, result: _write_widths(path, result, "px")
-    yield "labels", _always(write_labels)
+    yield "labels", _write_labels
 
 
 def _always(write: Callable[[Path, SurveyResult], object]) -> Writer:
@@ -143,6 +143,18 @@ def _write_widths(path: Path, result: SurveyResult, unit: Literal["mm", "px"]) -
         thresholds=result.thresholds_mm if unit == "mm" else None,
         below_gsd=[b for s in samples for b in s.below_gsd],
     )  # fmt: skip
+    return True
+
+
+def _write_labels(path: Path, result: SurveyResult) -> bool:
+    """Pictures that people would miss in them are named in the report."""
+    summary = write_labels(path, result)
+    for texts, what in (
+        (summary.left_out, "not in labels"), (summary.kept, "labels corrected by hand, left as they are"),
+    ):  # fmt: skip
+        if texts:
+            more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
+            result.notes += (f"{len(texts)} {what}: {'; '.join(texts[:3])}{more}",)
     return True
 
 

@@ -60,7 +60,7 @@ def judge_completeness(result: SurveyResult) -> Completeness:
     if failed:
         names = ", ".join(f.name for f in failed[:3]) + (" and others" if len(failed) > 3 else "")
         gaps.append(f"{number(len(failed))} of {count(len(frames), 'frame')} could not be used: {names}.")
-    if not result.complete and not failed:
+    if result.stopped or not (result.complete or failed):
         gaps.append("The run was stopped or an input ended early: what follows covers only what was done by then.")
     for ground in result.ground:
         if ground.state != "inspected" and (ground.area_m2 is None or ground.area_m2 > 0):

@@ -230,7 +230,8 @@ class SurveyResult:
         notes: For people, on the whole run.
         seconds: By stage.
         created_at: When the report was made; None leaves it out.
-        complete: False if the run was stopped or an input ended early.
+        complete: False if an input failed or ended early, or the run was stopped.
+        stopped: An input ended early or the run was stopped, whatever failed beside.
     """
 
     title: str
@@ -254,3 +255,4 @@ class SurveyResult:
     seconds: dict[str, float] = field(default_factory=dict)
     created_at: datetime | None = None
     complete: bool = True
+    stopped: bool = False

@@ -50,6 +50,7 @@ class Findings:
         notes: For the user.
         seconds: By stage.
         complete: False if an input failed or ended early.
+        stopped: An input ended early or the run was stopped, whatever failed beside.
     """
 
     frames: list[SurveyFrame] = field(default_factory=list)
@@ -58,6 +59,7 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     complete: bool = True
+    stopped: bool = False
 
 
 def assemble(
@@ -94,7 +96,7 @@ def assemble(
         _widths(found.grounds), crs, card, "" if rules is None else rules.name,
         (*_SURVEY_LIMITS, *(() if rules is None else rules.limits)), width_thresholds(rules), settings,
         tuple(dict.fromkeys([*found.notes, *(n for r in found.grounds for n in r.notes)])),
-        {k: round(v, 2) for k, v in found.seconds.items()}, created_at, found.complete,
+        {k: round(v, 2) for k, v in found.seconds.items()}, created_at, found.complete, found.stopped,
     )  # fmt: skip
 
 

@@ -268,6 +268,7 @@ class _Run:
     def _finish(self, inputs: Inputs, stopped: OutputError | None) -> int:
         done = [f for f in self.found.frames if f.status == "done"]
         failed = [f for f in self.found.frames if f.status == "failed"]
+        self.found.stopped = not self.found.complete or stopped is not None
         self.found.complete &= not failed and stopped is None
         if stopped is not None:
             warn(f"error: stopped: {stopped}")

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import platform
+import signal
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -23,6 +24,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from fissura.errors import DataError, FissuraError, ModelError, OutputError, SettingsError
+from fissura.imaging.write import write_bytes
 from fissura.infer.store import find_model
 from fissura.nets import build, build_model, load_state, parameter_count, read_weights, save_weights
 from fissura.nets.ga_cfae import body_of
@@ -41,8 +43,12 @@ from fissura.train.validate import Validation
 Say = Callable[[str], None]
 
 
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
 def train(
-    config: TrainConfig, out: Path, *, say: Say = print, quiet: bool = False, sets: Sequence[LoadedSet] | None = None
+    config: TrainConfig, out: Path, *, say: Say = _print, quiet: bool = False, sets: Sequence[LoadedSet] | None = None
 ) -> Path:
     """Run or resume a training.
 
@@ -51,7 +57,7 @@ def train(
         out: Folder for ``checkpoints/``, ``tensorboard/``, ``config.json`` and ``<name>.safetensors``.
             If it holds a checkpoint of the same config, the run goes on exactly where it stopped.
         say: Called with lines for people.
-        quiet: No progress bar.
+        quiet: Lines every 100 steps in place of a progress bar.
         sets: The training sets from `read_sets`, for callers that train several networks on the same ones; read
             here if left out.
     Returns:
@@ -83,12 +89,15 @@ def train(
     teacher = None if config.distill is None else _find_teacher(config, config.distill)
     if teacher is not None:
         for known in teacher.cards:
-            card = _inheriting(card, known, f"learnt from {known.name}")
+            card = _inheriting(card, known, f"learnt from {known.name} ({known.strictest_terms})")
     module = CrackModule(config, card, teacher)
     if config.init:
         first, origin = read_weights(_find_init(config.init))
         first = _fitted(first, origin, module)
         card = _inheriting(card, origin, f"before: {origin.name}, {origin.trained_on}")
+        own = {(s.name, s.source) for s in card.training_sets}
+        earlier = tuple(s for s in origin.training_sets if (s.name, s.source) not in own)
+        card = card.model_copy(update={"training_sets": card.training_sets + earlier})
         module.card = card
         if resume is None:
             for net in (module.net, module.averaged.module):
@@ -108,6 +117,7 @@ def train(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own affair
+        on_interrupt = signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(module, datamodule=crops, ckpt_path=resume, weights_only=False)
         except OSError as error:
@@ -116,8 +126,11 @@ def train(
             raise OutputError(
                 f"the disk of {out} is full; the last checkpoint is whole: make room and run the same command again"
             ) from error
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        except SystemExit as error:  # what Lightning makes of Ctrl-C, after which it is deaf to another one
+            if not trainer.interrupted:
+                raise
+            signal.signal(signal.SIGINT, on_interrupt)
+            raise KeyboardInterrupt from error
     if trainer.global_step < config.steps:
         raise DataError(
             f"training ended after {trainer.global_step} of {config.steps} steps; run the same command again to go on"
@@ -139,28 +152,37 @@ def _claim_folder(config: TrainConfig, out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         record = out / "config.json"
-        text = config.model_dump_json(indent=2)
-        if record.exists():
+        text = config.model_dump_json(indent=2) + "\n"
+        known = record.read_text(encoding="utf-8") if record.exists() else None
+        # Without a checkpoint there is nothing to lose, for example after a typo in the config.
+        if known is not None and (any(out.glob("checkpoints/*.ckpt")) or any(out.glob("*.safetensors"))):
             # The number of steps may grow: a plateau checkpoint fits any later total.
-            old, new = _with_defaults(record.read_text(encoding="utf-8")), json.loads(text)
-            changed = sorted(k for k in new if k not in RESUMABLE_KEYS and old.get(k) != new[k])
-            # Without a checkpoint there is nothing to lose, for example after a typo in the config.
-            if changed and (any(out.glob("checkpoints/*.ckpt")) or any(out.glob("*.safetensors"))):
+            old, new = _with_defaults(known, record), json.loads(text)
+            if changed := sorted(k for k in new if k not in RESUMABLE_KEYS and old.get(k) != new[k]):
                 raise SettingsError(
                     f"{out} holds a run with other settings ({', '.join(changed)} differ); "
                     "choose another folder with --out, or remove this one to start over"
                 )
-        record.write_text(text + "\n", encoding="utf-8")
+        if text != known:
+            write_bytes(record, text.encode("utf-8"))
     except OSError as error:
+        if isinstance(error, FissuraError):
+            raise
         raise OutputError(f"cannot write to {out}: {error.strerror}; choose another folder with --out") from error
 
 
-def _with_defaults(record: str) -> dict[str, Any]:
+def _with_defaults(text: str, record: Path) -> dict[str, Any]:
     """The settings of a run. One of an older fissura has no word on what came later, and so had its default."""
     try:
-        return dict(json.loads(TrainConfig.model_validate_json(record).model_dump_json()))
-    except ValidationError:  # of a newer fissura
-        return dict(json.loads(record))
+        return dict(json.loads(TrainConfig.model_validate_json(text).model_dump_json()))
+    except ValidationError:  # of a newer fissura, or damaged
+        try:
+            return dict(json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise SettingsError(
+                f"{record} is damaged, so nobody knows whether the checkpoints beside it are of these settings; if "
+                "they are, remove that file and run the same command again"
+            ) from error
 
 
 def _say_nothing(line: str) -> None:
@@ -174,7 +196,7 @@ RESUMABLE_KEYS = frozenset(
 """Keys that may differ between a run and its continuation."""
 
 
-def read_sets(config: TrainConfig, say: Say = print) -> list[LoadedSet]:
+def read_sets(config: TrainConfig, say: Say = _print) -> list[LoadedSet]:
     """All training sets of a config, decoded. Raises DataError."""
     sets = []
     for entry in config.train:
@@ -296,7 +318,8 @@ def _make_trainer(config: TrainConfig, out: Path, say: Say, *, quiet: bool) -> L
         save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=False,
     )  # fmt: skip
     # Validation comes before the checkpoint, so that a run stopped while validating repeats the validation.
-    callbacks: list[Callback] = [Validation(config, say), checkpoint, _PlainProgress(quiet)]
+    callbacks: list[Callback] = [Validation(config, say), checkpoint]
+    callbacks += [_PlainProgress(say)] if quiet else []
     if not quiet:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     try:
@@ -318,14 +341,14 @@ def _make_trainer(config: TrainConfig, out: Path, say: Say, *, quiet: bool) -> L
 class _PlainProgress(Callback):
     """A line of plain text every 100 steps where there is no terminal (log files)."""
 
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
+    def __init__(self, say: Say) -> None:
+        self._say = say
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         step = trainer.global_step
-        if self.quiet and step % 100 == 0 and trainer.is_global_zero:
+        if step % 100 == 0 and trainer.is_global_zero:
             terms = {k.removeprefix("train/"): float(v) for k, v in trainer.callback_metrics.items()}
-            print(f"step {step}/{trainer.max_steps} " + " ".join(f"{k} {v:.4f}" for k, v in terms.items()), flush=True)
+            self._say(f"step {step}/{trainer.max_steps} " + " ".join(f"{k} {v:.4f}" for k, v in terms.items()))
 
 
 def file_sha256(path: Path) -> str:

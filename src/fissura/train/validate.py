@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from fissura.data.pairs import find_pairs, spread
+from fissura.data.pairs import Pair, find_pairs, spread
+from fissura.errors import FissuraError
 from fissura.infer.segmenter import Segmenter
 from fissura.metrics.evaluation import evaluate
 from fissura.train.config import TrainConfig
@@ -44,6 +45,7 @@ class Validation(Callback):
 
     def __init__(self, config: TrainConfig, say: Any = print) -> None:
         self._every, self._say = config.validate_every, say
+        self._left_out: set[Pair] = set()
         self._sets = {
             folder: spread(find_pairs(Path(config.data_root) / folder), config.validation_limit)
             for folder in config.validate_on
@@ -66,7 +68,7 @@ class Validation(Callback):
         segmenter = Segmenter(ModuleBackend(module))
         figures: dict[str, float] = {}
         for name, pairs in self._sets.items():
-            values = evaluate(segmenter, pairs, centrelines=False).figures()
+            values = evaluate(segmenter, pairs, centrelines=False, on_error=self._leave_out).figures()
             figures |= {f"validation/{name} {key}": values[key] for key in ("F1", "F1@2px")}
         for key in ("F1", "F1@2px"):
             # A set without any crack has no F1 as long as there is no false alarm.
@@ -76,3 +78,9 @@ class Validation(Callback):
             trainer.logger.log_metrics(figures, step=step)
         self._say(f"step {step}: validation " + ", ".join(f"{k[11:]} {v:.3f}" for k, v in figures.items()))
         module.averaged.train()
+
+    def _leave_out(self, pair: Pair, error: FissuraError) -> None:
+        """One bad picture that is only watched takes no training with it."""
+        if pair not in self._left_out:
+            self._left_out.add(pair)
+            self._say(f"not in validation: {error}")

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from fissura.data.labels.reading import as_points, read_json
+from fissura.data.labels.reading import as_points, check_size, read_json
 from fissura.data.labels.rle import box_of, decode_runs, encode_runs, runs_to_text, text_to_runs
-from fissura.data.labels.shapes import Annotation, Shape, cut_masks, cut_polygons
+from fissura.data.labels.shapes import Annotation, Shape, count_ignored, cut_masks, cut_polygons
 from fissura.data.labels.sink import LABEL
 from fissura.errors import DataError
 from fissura.imaging.outlines import Ring
@@ -138,7 +138,7 @@ def read_coco(path: Path) -> list[Annotation]:
         )
     if not images:
         raise DataError(f"{path} lists no picture; export it again with pictures")
-    labels = {c.get("id"): str(c.get("name")) for c in record.get("categories", []) if isinstance(c, dict)}
+    labels = {c.get("id"): str(c.get("name")) for c in record.get("categories") or [] if isinstance(c, dict)}
     of_picture: dict[Any, list[dict[str, Any]]] = {}
     for item in objects:
         if isinstance(item, dict):
@@ -157,17 +157,23 @@ def _annotation(
 ) -> Annotation:
     name = str(image.get("file_name", "")).replace("\\", "/") or f"picture {image.get('id')}"
     shapes: list[Shape] = []
+    boxes: list[str] = []
     size_hw = None
     try:
-        size_hw = int(image["height"]), int(image["width"])
+        size_hw = check_size(image["height"], image["width"])
         for item in objects.get(image.get("id"), []):
             label = labels.get(item.get("category_id"), f"category {item.get('category_id')}")
-            shapes += _shapes(item.get("segmentation"), label, size_hw)
+            if item.get("segmentation") in (None, []):
+                boxes.append("box")
+            else:
+                shapes += _shapes(item["segmentation"], label, size_hw)
+        if boxes and not shapes:
+            raise DataError("an object has only a box and no outline; export with polygons or masks ('segmentation')")
     except KeyError as error:
         return Annotation(name, size_hw, problem=f"its entry has no {error}; export the file again", origin=str(path))
     except (DataError, ValueError, TypeError) as error:
         return Annotation(name, size_hw, problem=str(error), origin=str(path))
-    return Annotation(name, size_hw, tuple(shapes), origin=str(path))
+    return Annotation(name, size_hw, tuple(shapes), count_ignored(boxes), origin=str(path))
 
 
 def _shapes(segmentation: Any, label: str, size_hw: tuple[int, int]) -> list[Shape]:
@@ -186,6 +192,6 @@ def _shapes(segmentation: Any, label: str, size_hw: tuple[int, int]) -> list[Sha
             return []
         left, top, width, height = box
         return [Shape(label, "mask", mask=mask[top : top + height, left : left + width].copy(), left=left, top=top)]
-    if isinstance(segmentation, list) and segmentation:
+    if isinstance(segmentation, list):
         return [Shape(label, "polygon", as_points(polygon)) for polygon in segmentation]
-    raise DataError("an object has only a box and no outline; export with polygons or masks ('segmentation')")
+    raise DataError("an object's outline is neither polygons nor run lengths; export the file again")

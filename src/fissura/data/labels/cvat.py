@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from fissura.data.labels.reading import as_points, check_file
+from fissura.data.labels.reading import as_points, check_file, check_size
 from fissura.data.labels.rle import decode_runs, encode_runs
 from fissura.data.labels.shapes import Annotation, Shape, count_ignored, cut_masks
 from fissura.data.labels.sink import LABEL
@@ -109,7 +109,7 @@ def _annotation(element: Any, path: Path) -> Annotation:
     shapes: list[Shape] = []
     ignored: list[str] = []
     try:
-        size_hw = int(element.get("height", "")), int(element.get("width", ""))
+        size_hw = check_size(element.get("height", ""), element.get("width", ""))
         for child in element:
             shape = _shape(child)
             if shape is not None:
@@ -127,7 +127,7 @@ def _shape(child: Any) -> Shape | None:
         try:
             left, top, width, height = (int(float(child.get(key, ""))) for key in ("left", "top", "width", "height"))
             runs = [int(run) for run in child.get("rle", "").replace(",", " ").split()]
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise DataError(f"a mask lacks a number, or has one that is none ({error}); export it again") from error
         return Shape(label, "mask", mask=decode_runs(runs, (height, width), "rows"), left=left, top=top)
     if child.tag in ("polygon", "polyline"):

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from fissura.data.labels.reading import as_points, guess_format, read_json
+from fissura.data.labels.reading import as_points, check_size, guess_format, read_json
 from fissura.data.labels.shapes import Annotation, Shape, count_ignored, cut_polygons
 from fissura.data.labels.sink import LABEL
 from fissura.errors import DataError
@@ -108,7 +108,7 @@ def _read(path: Path, root: Path) -> Annotation:
             raise DataError(f"{path} is no LabelMe file: it has no list 'shapes'; choose another --format")
         address = str(record.get("imagePath") or "").replace("\\", "/")
         size = record.get("imageHeight"), record.get("imageWidth")
-        size_hw = None if size[0] is None or size[1] is None else (int(size[0]), int(size[1]))
+        size_hw = None if size[0] is None or size[1] is None else check_size(*size)
         shapes, ignored = _shapes(record["shapes"])
         data = record.get("imageData")
         embedded = base64.b64decode(data) if isinstance(data, str) and data else None

@@ -77,12 +77,12 @@ def plan_stems(names: Sequence[str]) -> list[str]:
     >>> plan_stems(["a/1.jpg", "b/1.jpg", "2.png"])
     ['a__1', 'b__1', '2']
     """
-    plain = [_safe(PurePosixPath(name).stem) for name in names]
+    plain = [_safe(_without_suffix(PurePosixPath(name)).name) for name in names]
     used = Counter(stem.lower() for stem in plain)
     stems, taken = [], set()
     for name, stem in zip(names, plain, strict=True):
         if used[stem.lower()] > 1:
-            parts = [p for p in PurePosixPath(name).with_suffix("").parts if p not in ("/", ".", "..")]
+            parts = [p for p in _without_suffix(PurePosixPath(name)).parts if p not in ("/", ".", "..")]
             stem = _safe("__".join(parts))
         number, free = 2, stem
         while free.lower() in taken:
@@ -90,6 +90,11 @@ def plan_stems(names: Sequence[str]) -> list[str]:
         taken.add(free.lower())
         stems.append(free)
     return stems
+
+
+def _without_suffix(name: PurePosixPath) -> PurePosixPath:
+    """Formats that name pictures by their stems may have dots in them ("a.rf.1")."""
+    return name.with_suffix("") if name.suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def _safe(stem: str) -> str:

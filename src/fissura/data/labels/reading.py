@@ -65,6 +65,21 @@ def read_json(path: Path, wanted: str) -> Any:
         raise DataError(f"{path} is no whole JSON ({error}); export it again") from error
 
 
+def check_size(height: Any, width: Any) -> tuple[int, int]:
+    """Height and width as a file has them.
+
+    Raises:
+        DataError: They are no whole numbers from 1.
+    """
+    try:
+        size_hw = int(height), int(width)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(f"its size is {width!r} by {height!r}; export the file again") from error
+    if min(size_hw) < 1:
+        raise DataError(f"its size is {size_hw[1]}x{size_hw[0]}; export the file again")
+    return size_hw
+
+
 def as_points(numbers: Any) -> Ring:
     """Points, shape (N, 2), of x and y in turn or of pairs.
 

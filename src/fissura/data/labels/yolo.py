@@ -13,7 +13,7 @@ from types import TracebackType
 import numpy as np
 
 from fissura.data.labels.reading import as_points
-from fissura.data.labels.shapes import Annotation, Shape, cut_polygons
+from fissura.data.labels.shapes import Annotation, Shape, count_ignored, cut_polygons
 from fissura.data.labels.sink import LABEL
 from fissura.data.pairs import IMAGE_SUFFIXES
 from fissura.errors import DataError
@@ -96,18 +96,23 @@ def _names(path: Path) -> dict[int, str]:
 def _read(path: Path, root: Path, names: dict[int, str]) -> Annotation:
     name = path.relative_to(root).with_suffix("").as_posix()
     shapes = []
+    boxes: list[int] = []
     try:
         for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
             words = line.split()
             if not words:
                 continue
             if len(words) == 5:
-                raise DataError(f"line {number} is a box, not an outline; export for segmentation (YOLO-seg)")
+                as_points(words[1:])
+                boxes.append(number)
+                continue
             kind, points = int(float(words[0])), as_points(words[1:])
             if points.size and (points.max() > 1.5 or points.min() < -0.5):
                 wrong = points.max() if points.max() > 1.5 else points.min()
                 raise DataError(f"line {number} has {wrong:g} where shares from 0 to 1 are needed")
             shapes.append(Shape(names.get(kind, f"class {kind}"), "polygon", points))
-    except (DataError, ValueError, OSError) as error:
+        if boxes and not shapes:
+            raise DataError(f"line {boxes[0]} is a box, not an outline; export for segmentation (YOLO-seg)")
+    except (DataError, ValueError, OverflowError, OSError) as error:
         return Annotation(name, None, problem=f"{path.name}: {error}", origin=str(path))
-    return Annotation(name, None, tuple(shapes), origin=str(path))
+    return Annotation(name, None, tuple(shapes), count_ignored(["box"] * len(boxes)), origin=str(path))
