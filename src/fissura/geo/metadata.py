@@ -15,6 +15,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fissura.imaging.orientation import read_displayed_hw
 from fissura.imaging.read import _image_errors, _open
 
 if TYPE_CHECKING:
@@ -94,13 +95,12 @@ def read_metadata(path: Path) -> PhotoMetadata:
     with _image_errors(path), _open(path) as image:
         main, detail, gps = _read_exif(image, problems)
         xmp = _read_xmp(image, problems)
-        stored_wh = image.size
-    orientation = _orientation(main)
-    width, height = stored_wh if orientation < 5 else stored_wh[::-1]
+        orientation = _orientation(main)
+        size_hw = read_displayed_hw(image, orientation)
     latitude, longitude = _position(gps, xmp, position_problems)
     std = tuple(_xmp_number(xmp, name) for name in ("rtkstdlon", "rtkstdlat", "rtkstdhgt"))
     return PhotoMetadata(
-        size_hw=(height, width),
+        size_hw=size_hw,
         orientation=orientation,
         make=_text(main.get(271)) or xmp.get("make", ""),
         model=_text(main.get(272)) or xmp.get("model", ""),

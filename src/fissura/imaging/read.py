@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from fissura.errors import ImageError
 from fissura.imaging.media import VIDEO_SUFFIXES
+from fissura.imaging.orientation import TAG_ORIENTATION, as_orientation, orient
 from fissura.types import BoolMask, RgbImage
 
 if TYPE_CHECKING:
@@ -35,10 +36,9 @@ STRETCH_PERCENTILES = (0.5, 99.5)
 """Values deeper than 8 bits between these percentiles of the valid pixels map to 0 to 255."""
 
 _HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
-_TAG_NEW_SUBFILE, _TAG_BITS, _TAG_SAMPLES, _TAG_ORIENTATION, _TAG_PHOTOMETRIC = 254, 258, 277, 274, 262
+_TAG_NEW_SUBFILE, _TAG_BITS, _TAG_SAMPLES, _TAG_PHOTOMETRIC = 254, 258, 277, 262
 _WHITE_IS_ZERO, _CMYK = 0, 5
 _STRIP_PIXELS = 8_000_000
-_T = TypeVar("_T", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,7 @@ def read_mask(path: Path) -> BoolMask:
 
 
 def read_size_hw(path: Path) -> tuple[int, int]:
-    """Height and width from the header, before orientation.
+    """Height and width from the header; whether turned, depends on the format. Good for counting pixels.
 
     Raises:
         ImageError: As in `read_image`.
@@ -288,20 +288,15 @@ def _load(
         return _load_deep_tiff(image, path, page, tiff_directory, stretched=stretched)
     with _pixel_limit:
         image.load()
-    orientation = as_orientation(image.getexif().get(_TAG_ORIENTATION))
+    orientation = as_orientation(image.getexif().get(TAG_ORIENTATION))
     values = _read_deep(image, path)
     if values is not None:
         rgb, valid, extra = _from_deep(values, hidden=_find_hidden(image, values), stretched=stretched)
     else:
         rgb, valid = _from_pillow(image)
         extra = ()
-    rgb = _orient(rgb, orientation)
+    rgb = orient(rgb, orientation)
     return LoadedImage(rgb, _only_if_partly(valid, orientation), page, notes + extra)
-
-
-def as_orientation(tag: Any) -> int:
-    """EXIF's orientation, 1 to 8; a tag of a wrong type or value, as some programs write it, says nothing."""
-    return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
 
 
 def _from_pillow(image: Image.Image) -> tuple[RgbImage, BoolMask | None]:
@@ -428,13 +423,13 @@ def _load_deep_tiff(image: Image.Image, path: Path, page: int, directory: int, *
         with rasterio.open(f"GTIFF_DIR:{directory}:{path}") as dataset:
             values = np.moveaxis(dataset.read(), 0, 2)
     tags = _tags(image)
-    orientation, photometric = as_orientation(tags.get(_TAG_ORIENTATION)), tags.get(_TAG_PHOTOMETRIC)
+    orientation, photometric = as_orientation(tags.get(TAG_ORIENTATION)), tags.get(_TAG_PHOTOMETRIC)
     if photometric == _CMYK:
         values = _cmyk_to_rgb(values, path)
     rgb, valid, notes = _from_deep(values, stretched=stretched)
     if photometric == _WHITE_IS_ZERO and stretched:
         rgb = np.uint8(255) - rgb
-    return LoadedImage(_orient(rgb, orientation), _only_if_partly(valid, orientation), page, notes)
+    return LoadedImage(orient(rgb, orientation), _only_if_partly(valid, orientation), page, notes)
 
 
 def _cmyk_to_rgb(values: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
@@ -446,15 +441,4 @@ def _cmyk_to_rgb(values: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
 
 
 def _only_if_partly(valid: BoolMask | None, orientation: int) -> BoolMask | None:
-    return None if valid is None or valid.all() else _orient(valid, orientation)
-
-
-def _orient(array: npt.NDArray[_T], orientation: int) -> npt.NDArray[_T]:
-    """Turn stored pixels into displayed ones. ``orientation`` is EXIF's, 1 to 8; others change nothing."""
-    if orientation in (5, 6, 7, 8):
-        array = np.swapaxes(array, 0, 1)
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return np.ascontiguousarray(array)
+    return None if valid is None or valid.all() else orient(valid, orientation)
