@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -31,6 +32,16 @@ def orient(array: npt.NDArray[_T], orientation: int) -> npt.NDArray[_T]:
     return np.ascontiguousarray(array)
 
 
+def stored_wh(tags: Mapping[int, Any]) -> tuple[int, int]:
+    """Width and height by the tags of a TIFF; 0 where they are unknown."""
+    return int(tags.get(_TAG_WIDTH, 0)), int(tags.get(_TAG_HEIGHT, 0))
+
+
+def displayed_hw(stored_wh: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Height and width as displayed of a stored width and height."""
+    return stored_wh if orientation >= 5 else stored_wh[::-1]
+
+
 def read_displayed_hw(image: Image.Image, orientation: int) -> tuple[int, int]:
     """Height and width as displayed of a picture that is open and not yet decoded, from its header.
 
@@ -38,9 +49,8 @@ def read_displayed_hw(image: Image.Image, orientation: int) -> tuple[int, int]:
         image: Open in Pillow, at its first frame.
         orientation: EXIF's, 1 to 8.
     """
-    width, height = image.size
+    size_wh = image.size
     if image.format == "TIFF":
         # Whether the size of a TIFF is given turned or as stored depends on the version of Pillow.
-        tags: dict[int, Any] = getattr(image, "tag_v2", {})
-        width, height = int(tags[_TAG_WIDTH]), int(tags[_TAG_HEIGHT])
-    return (width, height) if orientation >= 5 else (height, width)
+        size_wh = stored_wh(getattr(image, "tag_v2", {}))
+    return displayed_hw(size_wh, orientation)

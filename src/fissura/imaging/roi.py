@@ -25,7 +25,8 @@ class Roi:
     without one, in longitude and latitude if all of them could be, else in the raster's own.
 
     Args:
-        path: ``.geojson`` or ``.json``, or any readable picture, in which 0, of any depth, and transparent are outside.
+        path: ``.geojson`` or ``.json``, or any readable picture, in which 0, of any depth, transparent and nodata are
+            outside.
     Raises:
         SettingsError: The file holds no region.
     """
