@@ -13,6 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fissura.cli.app import app
+from fissura.imaging.video_queue import EarlyEnd
+from fissura.survey import video_frames
 from fissura.survey.video_frames import SegmentedFrame
 
 
@@ -341,6 +343,27 @@ def test_a_cut_off_video_is_told(run, film, tmp_path):
     assert "note: a.mp4: the file was cut off" in result.output
     (line,) = map(json.loads, (tmp_path / "out" / "results.jsonl").read_text().splitlines())
     assert [len(page["notes"]) for page in line["pages"]] == [1, 0]
+
+
+def test_a_video_that_ends_early_has_failed_and_its_frames_are_kept(run, film, tmp_path, monkeypatch):
+    whole = video_frames.segment_video
+
+    def cut_off(path, segmenter, *, folder, scale, notes):
+        for frame in whole(path, segmenter, folder=folder, scale=scale, notes=[]):
+            notes[:] = ["it is HDR", EarlyEnd("a.mp4 was cut off: it ends after 1.0 of 9.0 s")]
+            yield frame
+
+    monkeypatch.setattr("fissura.survey.video_frames.segment_video", cut_off)
+    # The second run keeps what the first one made, and says the same.
+    for _ in range(2):
+        result = run(film, "--out", tmp_path / "out", "--quiet")
+        assert result.exit_code == 1
+        assert "a.mp4: ended early: a.mp4 was cut off: it ends after 1.0 of 9.0 s" in result.output
+        assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 1
+        assert len(list((tmp_path / "out" / "masks" / "a").iterdir())) == 2
+    monkeypatch.setattr("fissura.survey.video_frames.segment_video", whole)
+    os.utime(film, ns=(1, 1))
+    assert run(film, "--out", tmp_path / "out", "--quiet").exit_code == 0
 
 
 def test_passwords_of_streams_are_not_shown(run, tmp_path):
