@@ -274,7 +274,10 @@ def test_region_of_interest_that_does_not_fit(run, photos, tmp_path):
     assert "roi.png is 9x9 and the image 128x96" in result.output
     far = polygon_file(tmp_path / "far.geojson", [(900, 900), (950, 900), (950, 950)])
     assert "does not touch the image" in run(photos / "a.png", "--out", tmp_path / "o2", "--roi", far).output
-    for content in ("{", '{"type": "Point", "coordinates": [1, 2]}', '{"type": "Polygon", "coordinates": [1]}', "[]"):
+    polygon = '{"type": "Polygon", "coordinates": %s}'
+    points = ("[1]", '[[["a", "b"]]]', '"ab"', '[[[1, "2"]]]', "[[[1, null]]]", "[" * 9000 + "]" * 9000)
+    wrong = [polygon % coordinates for coordinates in points]
+    for content in ("{", '{"type": "Point", "coordinates": [1, 2]}', "[]", *wrong):
         (tmp_path / "bad.geojson").write_text(content)
         result = run(photos, "--out", tmp_path / "o3", "--roi", tmp_path / "bad.geojson")
         assert result.exit_code == 2, content
