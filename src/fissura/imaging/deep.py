@@ -64,7 +64,8 @@ def show_deep(
         finite = np.isfinite(colour).all(axis=2)
         valid = finite if valid is None else valid & finite
     height, width = colour.shape[:2]
-    limits, notes = (0.0, 1.0), ()
+    limits = 0.0, 1.0
+    notes: tuple[str, ...] = ()
     deep = stretched and colour.dtype != np.uint8
     if deep:
         limits = _estimate_limits(colour, valid)

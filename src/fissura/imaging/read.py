@@ -266,7 +266,7 @@ def _read_stored(path: Path) -> tuple[LoadedImage, int, Tags]:
             frame = find_tiff_pages(image)[0]
             image.seek(frame)
             # A copy: decoding takes the orientation away.
-            tags = dict(_tags(image))
+            tags: Tags = dict(_tags(image))
             return _load(image, path, 0, (), tiff_directory=frame + 1, stretched=False), frame + 1, tags
     except _UnknownImageError:
         directories = read_directories(path)
@@ -400,7 +400,7 @@ def _read_by_opencv(path: Path) -> npt.NDArray[Any]:
         values = values[..., None]
     if values.shape[2] == 4:
         return np.asarray(cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA))
-    return values[..., ::-1]
+    return np.asarray(values[..., ::-1])
 
 
 def _read_deep_jp2(path: Path) -> npt.NDArray[Any] | None:
