@@ -1,3 +1,6 @@
+import tracemalloc
+
+import cv2
 import numpy as np
 import pytest
 
@@ -5,7 +8,7 @@ from fissura.errors import SettingsError
 from fissura.imaging.read import LoadedImage
 from fissura.imaging.scene import MemoryScene, open_scenes
 from fissura.infer import Segmenter
-from fissura.segmenting import count_megapixels, drop_short, parse_scale, plan_scales, segment_scene
+from fissura.segmenting import _blank, count_megapixels, drop_short, parse_scale, plan_scales, segment_scene
 from support.tiny_model import make_tiny_onnx
 
 
@@ -91,6 +94,37 @@ def test_nothing_on_or_beside_invalid_pixels(segmenter):
     assert result.mask[:, 43:].all()
     assert (result.valid == valid).all()
     assert result.probability[:, :43].max() == 0
+
+
+def test_invalid_pixels_are_cleared_in_bands_as_in_one(monkeypatch):
+    rng = np.random.default_rng(0)
+    valid, roi = (cv2.blur(rng.random((61, 47)), (9, 9)) > limit for limit in (0.45, 0.4))
+    for given in ((valid, None), (None, roi), (valid, roi), (None, None)):
+        found = []
+        for rows in (512, 7, 1):
+            monkeypatch.setattr("fissura.segmenting._BAND_ROWS", rows)
+            mask, probability = np.ones((61, 47), bool), np.full((61, 47), 9, np.uint8)
+            _blank(mask, probability, *given)
+            assert (probability == mask * np.uint8(9)).all()
+            found.append(mask)
+        assert (found[0] == found[1]).all() and (found[0] == found[2]).all()
+        assert found[0].all() == all(part is None for part in given)
+
+
+def test_the_memory_of_a_scene_with_invalid_pixels(segmenter, monkeypatch):
+    height, width = 3000, 600
+    rgb, valid = np.full((height, width, 3), 200, np.uint8), np.ones((height, width), bool)
+    valid[:, :9] = False
+    scene = scene_of(rgb, valid)
+    monkeypatch.setattr(segmenter, "iter_bands", lambda read, h, w: (
+        (top, np.full((len(read(top, top + 60)[0]), w), 0.2, np.float32)) for top in range(0, h, 60)
+    ))  # fmt: skip
+    tracemalloc.start()
+    result = segment_scene(scene, segmenter)
+    peak = tracemalloc.get_traced_memory()[1] / (height * width)
+    tracemalloc.stop()
+    assert result.valid is not None
+    assert peak < 4
 
 
 def test_all_invalid(segmenter):

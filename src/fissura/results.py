@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class PageResult:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """One line of ``results.jsonl``."""
+    """One line of ``results.jsonl``; ``flaw`` says why an input counts as failed though it has results."""
 
     source: str
     name: str
@@ -53,6 +54,7 @@ class ImageResult:
     mtime_ns: int
     settings: str
     pages: tuple[PageResult, ...]
+    flaw: str = ""
 
 
 @dataclass
@@ -67,6 +69,7 @@ class ResultFolder:
     folder: Path
     settings: dict[str, Any]
     _lines: dict[str, ImageResult] = field(default_factory=dict)
+    _uses: Counter[str] = field(default_factory=Counter)
 
     @property
     def digest(self) -> str:
@@ -125,7 +128,9 @@ class ResultFolder:
         """Results in the folder that were made with other settings."""
         return sum(line.settings != self.digest for line in self._lines.values())
 
-    def commit(self, source: Path, name: str, status: os.stat_result, pages: list[PageResult]) -> ImageResult:
+    def commit(
+        self, source: Path, name: str, status: os.stat_result, pages: list[PageResult], *, flaw: str = ""
+    ) -> ImageResult:
         """Note a finished input. Its files must be on disk; those of pages that it no longer has are deleted.
 
         Args:
@@ -133,10 +138,11 @@ class ResultFolder:
             name: Its name in the folder.
             status: Of the input, taken before it was read.
             pages: What was made.
+            flaw: Why that is not all of the input; empty if it is.
         Raises:
             OutputError: The line cannot be written.
         """
-        line = ImageResult(str(source), name, status.st_size, status.st_mtime_ns, self.digest, tuple(pages))
+        line = ImageResult(str(source), name, status.st_size, status.st_mtime_ns, self.digest, tuple(pages), flaw)
         try:
             with self._lines_path.open("ab") as file:
                 file.write((json.dumps(asdict(line), ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape"))
@@ -144,18 +150,26 @@ class ResultFolder:
                 os.fsync(file.fileno())
         except OSError as error:
             raise as_output_error(self._lines_path, error) from error
-        before, self._lines[line.source] = self._lines.get(line.source), line
+        before = self._keep(line)
         if before is not None:
             self._remove_stale(before, line)
         return line
+
+    def _keep(self, line: ImageResult) -> ImageResult | None:
+        """Take a line in; gives the one that it takes the place of."""
+        before, self._lines[line.source] = self._lines.get(line.source), line
+        self._uses.update(_files(line))
+        if before is not None:
+            self._uses.subtract(_files(before))
+        return before
 
     def _remove_stale(self, before: ImageResult, now: ImageResult) -> None:
         """Delete what an input's earlier pages left; kinds that were not made this time are kept."""
         made = {kind for page in now.pages for kind in page.files}
         stale = {file for page in before.pages for kind, file in page.files.items() if kind in made}
-        stale -= {file for line in self._lines.values() for page in line.pages for file in page.files.values()}
         for file in stale:
-            (self.folder / file).unlink(missing_ok=True)
+            if self._uses[file] <= 0:
+                (self.folder / file).unlink(missing_ok=True)
 
     @property
     def _settings_path(self) -> Path:
@@ -211,4 +225,8 @@ class ResultFolder:
                 line = ImageResult(**raw | {"pages": pages})
             except (ValueError, KeyError, TypeError) as error:
                 raise SettingsError(f"{self._lines_path} is damaged; delete it to make all results anew") from error
-            self._lines[line.source] = line
+            self._keep(line)
+
+
+def _files(line: ImageResult) -> list[str]:
+    return [file for page in line.pages for file in page.files.values()]

@@ -26,6 +26,7 @@ from fissura.errors import FissuraError, ImageError, OutputError, SettingsError
 from fissura.imaging.find import SourceImage, find_images, plan_names
 from fissura.imaging.media import is_stream, is_video
 from fissura.imaging.read import read_image
+from fissura.imaging.video_queue import explain_early_end
 from fissura.imaging.video_source import parse_source
 from fissura.imaging.write import is_fatal, write_bytes, write_jpeg, write_mask
 from fissura.road import Road, RoadSlices, find_road, plan_slices
@@ -165,6 +166,8 @@ def _video(run: _Run, address: str, name: str) -> None:
         for note in video.notes:
             run.notes.append({"source": source, "note": note})
             say(f"note: {source}: {note}", quiet=run.request.quiet)
+        if flaw := explain_early_end(video.notes):
+            raise ImageError(flaw)
 
 
 def _free_name(run: _Run, name: str) -> str:

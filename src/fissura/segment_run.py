@@ -21,6 +21,7 @@ from fissura.imaging.overlay import draw_overlay, plan_overlay_factor, reduce_ma
 from fissura.imaging.read import read_size_hw
 from fissura.imaging.roi import Roi
 from fissura.imaging.scene import Scene, open_scenes
+from fissura.imaging.video_queue import explain_early_end
 from fissura.imaging.video_source import parse_source
 from fissura.imaging.write import is_fatal, write_geotiff, write_jpeg, write_mask, write_png
 from fissura.infer.segmenter import Segmenter, load_segmenter
@@ -131,6 +132,8 @@ class _Run:
             else:
                 self.tally.skipped += 1
                 self.results.append(finished)
+                if finished.flaw:
+                    self._fail(image, ImageError(finished.flaw))
         if self.tally.skipped:
             say(
                 f"{self.tally.skipped} finished results are kept (--overwrite makes them anew)",
@@ -151,9 +154,12 @@ class _Run:
             for image in todo:
                 try:
                     status = os.stat(image.path)
-                    pages = self._process(image, names[image.path], meter.progress)
-                    self.results.append(self.folder.commit(image.path, names[image.path], status, pages))
-                    self.tally.done += 1
+                    pages, flaw = self._process(image, names[image.path], meter.progress)
+                    self.results.append(self.folder.commit(image.path, names[image.path], status, pages, flaw=flaw))
+                    if flaw:
+                        self._fail(image, ImageError(flaw))
+                    else:
+                        self.tally.done += 1
                 except OutputError as error:
                     if is_fatal(error):
                         return error
@@ -164,7 +170,8 @@ class _Run:
                 meter.finish(image)
         return None
 
-    def _process(self, image: SourceImage, name: str, progress: Progress) -> list[PageResult]:
+    def _process(self, image: SourceImage, name: str, progress: Progress) -> tuple[list[PageResult], str]:
+        """What was made, and why it is not all of the input; empty if it is."""
         if is_video(str(image.path)):
             return self._process_video(image, name)
         pages = []
@@ -179,9 +186,9 @@ class _Run:
             cracks, looked_at = int(np.count_nonzero(result.mask)), _count_looked_at(result, region)
             pages.append(PageResult(files, scene.height, scene.width, cracks, looked_at, scene.notes))
             self._say_notes(image, scene.notes)
-        return pages
+        return pages, ""
 
-    def _process_video(self, image: SourceImage, name: str) -> list[PageResult]:
+    def _process_video(self, image: SourceImage, name: str) -> tuple[list[PageResult], str]:
         """The frames that together show all ground; each is a page."""
         from fissura.survey.video_frames import segment_video
 
@@ -214,7 +221,7 @@ class _Run:
                 notes += ("no road found: the whole frame was looked at",)
             height, width = mask.shape
             pages.append(PageResult(files, height, width, int(np.count_nonzero(mask)), mask.size, notes))
-        return pages
+        return pages, explain_early_end(flaws)
 
     def _write(self, scene: Scene, result: SceneResult, name: str) -> dict[str, str]:
         suffix = ".png" if scene.placement is None else ".tif"

@@ -20,6 +20,7 @@ import fissura.road_run
 from fissura.cli.app import app
 from fissura.imaging.write import as_output_error
 from fissura.road import Road
+from support.remux import remux
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +97,19 @@ def test_a_cut_off_video_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "note: " in result.output and "was cut off" in result.output
     (note,) = json.loads((tmp_path / "out" / "road.json").read_text())["notes"]
     assert note["source"] == str(film) and "was cut off" in note["note"]
+
+
+def test_a_video_that_ends_early_has_failed_and_its_frames_are_kept(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    remux(write_film(tmp_path / "whole.mp4", frames=40), tmp_path / "front.mp4", {"movflags": "faststart"})
+    data = (tmp_path / "front.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) - 300])
+    result = run(tmp_path / "cut.mp4", "--out", tmp_path / "out", "--quiet")
+    assert result.exit_code == 1
+    assert "failed: cut.mp4: ended early: cut.mp4 was cut off" in result.output
+    assert 0 < len(records(tmp_path / "out")) < 20
+    result = run(tmp_path / "front.mp4", "--out", tmp_path / "all", "--quiet")
+    assert (result.exit_code, len(records(tmp_path / "all"))) == (0, 20)
 
 
 def test_ctrl_c_keeps_what_was_done_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fissura.cli.app import app
+from fissura.imaging.video_queue import EarlyEnd
+from fissura.survey import video_frames
 from fissura.survey.video_frames import SegmentedFrame
 
 
@@ -272,7 +274,10 @@ def test_region_of_interest_that_does_not_fit(run, photos, tmp_path):
     assert "roi.png is 9x9 and the image 128x96" in result.output
     far = polygon_file(tmp_path / "far.geojson", [(900, 900), (950, 900), (950, 950)])
     assert "does not touch the image" in run(photos / "a.png", "--out", tmp_path / "o2", "--roi", far).output
-    for content in ("{", '{"type": "Point", "coordinates": [1, 2]}', '{"type": "Polygon", "coordinates": [1]}', "[]"):
+    polygon = '{"type": "Polygon", "coordinates": %s}'
+    points = ("[1]", '[[["a", "b"]]]', '"ab"', '[[[1, "2"]]]', "[[[1, null]]]", "[" * 9000 + "]" * 9000)
+    wrong = [polygon % coordinates for coordinates in points]
+    for content in ("{", '{"type": "Point", "coordinates": [1, 2]}', "[]", *wrong):
         (tmp_path / "bad.geojson").write_text(content)
         result = run(photos, "--out", tmp_path / "o3", "--roi", tmp_path / "bad.geojson")
         assert result.exit_code == 2, content
@@ -341,6 +346,27 @@ def test_a_cut_off_video_is_told(run, film, tmp_path):
     assert "note: a.mp4: the file was cut off" in result.output
     (line,) = map(json.loads, (tmp_path / "out" / "results.jsonl").read_text().splitlines())
     assert [len(page["notes"]) for page in line["pages"]] == [1, 0]
+
+
+def test_a_video_that_ends_early_has_failed_and_its_frames_are_kept(run, film, tmp_path, monkeypatch):
+    whole = video_frames.segment_video
+
+    def cut_off(path, segmenter, *, folder, scale, notes):
+        for frame in whole(path, segmenter, folder=folder, scale=scale, notes=[]):
+            notes[:] = ["it is HDR", EarlyEnd("a.mp4 was cut off: it ends after 1.0 of 9.0 s")]
+            yield frame
+
+    monkeypatch.setattr("fissura.survey.video_frames.segment_video", cut_off)
+    # The second run keeps what the first one made, and says the same.
+    for _ in range(2):
+        result = run(film, "--out", tmp_path / "out", "--quiet")
+        assert result.exit_code == 1
+        assert "a.mp4: ended early: a.mp4 was cut off: it ends after 1.0 of 9.0 s" in result.output
+        assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 1
+        assert len(list((tmp_path / "out" / "masks" / "a").iterdir())) == 2
+    monkeypatch.setattr("fissura.survey.video_frames.segment_video", whole)
+    os.utime(film, ns=(1, 1))
+    assert run(film, "--out", tmp_path / "out", "--quiet").exit_code == 0
 
 
 def test_passwords_of_streams_are_not_shown(run, tmp_path):

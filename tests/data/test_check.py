@@ -164,6 +164,7 @@ ODD = {
     "palette mask": _palette(_bar(3)),
     "colour mask": Image.fromarray(np.repeat(_bar(3)[..., None] * np.uint8(255), 3, axis=2)),
     "non-binary mask": Image.fromarray(cv2.GaussianBlur(_bar(3) * np.uint8(255), (5, 5), 0)),
+    "faint mask": Image.fromarray(_bar(3) * np.uint8(2)),
     "specks": Image.fromarray(_bar(3) | _dots()),
     "nearly full mask": Image.fromarray(~_bar(3)),
     "size mismatch": Image.fromarray(_bar(3, (30, 80))),
@@ -224,3 +225,12 @@ def test_sets_without_any_crack_are_meant_so(tmp_path, make_data):
 def test_no_set_at_all(tmp_path):
     with pytest.raises(DataError, match="holds no data set"):
         list_sets([tmp_path])
+
+
+def test_sets_of_faint_masks_are_not_meant_to_be_without_crack(tmp_path, make_data):
+    _save(tmp_path / "train", "a", _photo(make_data, 5), _bar(3, HW) * np.uint8(38))
+    _save(tmp_path / "test", "b", _photo(make_data, 6))
+    pictures = inspect_sets(list_sets([tmp_path]), workers=1)
+    empty, negative = find_empty_masks(pictures)
+    assert [p.kind for picture in pictures for p in picture.problems] == ["faint mask"]
+    assert ([p.file for p in empty], negative) == (["masks/b.png"], [])

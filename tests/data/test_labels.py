@@ -411,7 +411,8 @@ def test_size_as_displayed(tmp_path):
     exif = Image.Exif()
     exif[274] = 6
     Image.new("RGB", (5, 4)).save(tmp_path / "a.jpg", exif=exif)
-    assert displayed_size_hw(tmp_path / "a.jpg") == (5, 4)
+    Image.new("RGB", (5, 4)).save(tmp_path / "a.tif", exif=exif)
+    assert displayed_size_hw(tmp_path / "a.jpg") == displayed_size_hw(tmp_path / "a.tif") == (5, 4)
     # A tag that is a text, as some programs write it, says nothing.
     tag = struct.pack("<HHI4s", 274, 2, 4, b"top\0")
     Image.new("RGB", (5, 4)).save(tmp_path / "b.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0" + tag + bytes(4))

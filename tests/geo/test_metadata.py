@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+import rasterio
 from PIL import Image
 
 from fissura.errors import ImageError
 from fissura.geo.metadata import read_metadata
+from fissura.imaging.read import read_image
 from fissura.synth import Geotag, NadirCamera, render_scene, write_photo
 
 DATA = os.environ.get("FISSURA_DATA")
@@ -55,6 +57,25 @@ def test_dji_fields_as_attributes_and_elements_signed_and_misspelled(photo, elem
 )
 def test_the_size_is_the_displayed_one(photo, orientation, size_hw):
     assert read_metadata(photo((400, 300), orientation=orientation)).size_hw == size_hw
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_is_the_displayed_one_in_every_format(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = tmp_path / f"a{suffix}"
+    Image.new("RGB", (8, 6)).save(path, exif=exif)
+    assert read_metadata(path).size_hw == read_image(path).rgb.shape[:2] == ((6, 8) if orientation < 5 else (8, 6))
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_tiff_of_values_that_pillow_does_not_know_has_a_size(tmp_path):
+    path = tmp_path / "a.tif"
+    with rasterio.open(path, "w", driver="GTiff", count=1, height=4, width=6, dtype="float64") as dataset:
+        dataset.update_tags(TIFFTAG_SOFTWARE="a program")
+    found = read_metadata(path)
+    assert (found.size_hw, found.software, found.focal_mm) == ((4, 6), "a program", None)
 
 
 def test_unknown_is_none_and_named(photo):

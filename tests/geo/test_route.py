@@ -154,6 +154,9 @@ def test_a_header_that_is_not_understood_is_an_error(tmp_path, header):
 
 def test_csv_errors(tmp_path):
     path = tmp_path / "a.csv"
+    path.write_text('lon,lat\n9.1,"48\n' + "9.2,48.1\n" * 20_000)
+    with pytest.raises(GeometryError, match=r"a\.csv is no table .*; look for a quotation mark that is not closed"):
+        read_route(path)
     path.write_text("x,y\n" + "\n".join(f"{x},{y}" for x, y in XY))
     with pytest.raises(GeometryError, match=r"566000.* --route-crs"):
         read_route(path)

@@ -164,6 +164,8 @@ def test_broken_rows_are_left_out_and_counted(tmp_path: Path) -> None:
         ("time,latitude,longitude\n0,-,-\n1,-,-\n", "none of its 2 rows holds numbers under time, latitude"),
         ("time,height(furlong)\n0,1\n", "no column of telemetry"),
         ("\0\1\2\3" * 10, "no table of text"),
+        ('time,latitude,longitude\n0,"48,9\n' + "1,48,9\n" * 30_000, "quotation mark that is not closed"),
+        ('"' + "x" * 140_000, "quotation mark that is not closed"),
     ],
 )
 def test_useless_tables_say_what_they_hold_and_what_is_needed(tmp_path: Path, text: str, message: str) -> None:

@@ -55,6 +55,18 @@ def test_globs_keep_the_path_below_their_fixed_part(tmp_path):
     assert [str(image.relative) for image in found.images] == ["f1/100/a.JPG", "f2/100/a.JPG"]
 
 
+def test_globs_below_a_working_folder_with_brackets(tmp_path, monkeypatch):
+    here = tmp_path / "flights [2026] *" / "day"
+    touch(here, "f1/a.jpg", "f2/a.jpg", "b [1].jpg", "f1/b.txt")
+    monkeypatch.chdir(here)
+    for pattern, expected in (
+        ("f*/*.jpg", ["f1/a.jpg", "f2/a.jpg"]), ("./**/a.jpg", ["f1/a.jpg", "f2/a.jpg"]),
+        ("f1/../b*.jpg", ["b [1].jpg"]), ("../day/f[12]/*", ["f1/a.jpg", "f2/a.jpg"]),
+    ):  # fmt: skip
+        found = find_images([pattern])
+        assert ([str(image.relative) for image in found.images], found.nothing) == (expected, ()), pattern
+
+
 def test_results_inside_the_source_are_not_inputs(tmp_path):
     touch(tmp_path, "a.jpg", "masks/a.png")
     found = find_images([str(tmp_path)], exclude=[tmp_path / "masks"])

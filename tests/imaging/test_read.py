@@ -1,4 +1,5 @@
 import struct
+import tracemalloc
 import zlib
 from contextlib import ExitStack
 
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from fissura.errors import ImageError
+from fissura.imaging.deep import estimate_stretch, show_deep, stretch_note, stretch_to_uint8
 from fissura.imaging.read import _pixel_limit, read_image, read_mask, read_pages, read_size_hw
 
 
@@ -106,6 +108,123 @@ def test_16_bit_tiffs_of_inks_and_of_negatives(tmp_path):
     ):
         assert image.valid is None
         assert (image.rgb[0, 4], image.rgb[0, 0]) == (pytest.approx(0, abs=9), pytest.approx(255, abs=9))
+
+
+def gdal_tiff(path, bands, **options):
+    import rasterio
+
+    size = {"count": len(bands), "height": bands.shape[1], "width": bands.shape[2], "dtype": bands.dtype}
+    with rasterio.open(path, "w", driver="GTiff", **size, **options) as dataset:
+        dataset.write(bands)
+    return path
+
+
+PLAIN = {
+    "three bands": (np.uint16, 3, {"photometric": "minisblack"}),
+    "near infrared": (np.uint16, 4, {"photometric": "rgb"}),
+    "four bands": (np.uint16, 4, {"photometric": "minisblack"}), "five bands": (np.uint16, 5, {"photometric": "rgb"}),
+    "five of 8 bits": (np.uint8, 5, {"photometric": "minisblack"}), "signed": (np.int16, 3, {"photometric": "rgb"}),
+    "float colour": (np.float32, 3, {"photometric": "rgb"}), "double grey": (np.float64, 1, {}),
+    "LERC": (np.float32, 1, {"compress": "lerc"}), "BigTIFF": (np.float64, 1, {"BIGTIFF": "YES"}),
+    "big-endian": (np.float64, 1, {"ENDIANNESS": "BIG"}),
+    "both": (np.float64, 1, {"ENDIANNESS": "BIG", "BIGTIFF": "YES"}),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("kind", PLAIN)
+def test_tiffs_of_values_that_pillow_does_not_know(tmp_path, make_data, kind):
+    dtype, count, options = PLAIN[kind]
+    picture = np.moveaxis(make_data.picture(), 2, 0)
+    bands = np.concatenate([picture, picture[:2] // 2])[:count].astype(dtype)
+    path = gdal_tiff(tmp_path / "a.tif", bands if dtype == np.uint8 else bands * 100, **options)
+    (image,) = read_pages(path)
+    assert image.valid is None
+    colour = 3 if count >= 3 else 1
+    for channel in range(3):
+        shown, stored = image.rgb[..., channel].ravel(), bands[channel % colour].ravel()
+        assert np.corrcoef(shown, stored)[0, 1] > 0.98
+    assert any(f"{count - colour} extra band" in note for note in image.notes) == (count > colour)
+    assert (read_mask(path) == bands[:colour].any(axis=0)).all()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_alpha_pages_and_turns_of_tiffs_that_pillow_does_not_know(tmp_path):
+    bands = np.full((2, 4, 6), 700, np.uint16)
+    bands[1, :, :2] = 0
+    image = read_image(gdal_tiff(tmp_path / "alpha.tif", bands, photometric="minisblack", alpha="yes"))
+    assert (image.valid == (np.arange(6) >= 2)).all()
+    # Of a photometric kind that nobody knows, so that Pillow refuses it: two pages, turned.
+    pages = [Image.fromarray(np.arange(6, dtype=np.float32).reshape(2, 3) + page) for page in range(2)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:], tiffinfo={274: 6})
+    data = (tmp_path / "pages.tif").read_bytes()
+    unsure = data.replace(struct.pack("<HHL", 262, 3, 1) + b"\1\0", struct.pack("<HHL", 262, 3, 1) + b"\x0f\x27")
+    (tmp_path / "pages.tif").write_bytes(unsure)
+    found = list(read_pages(tmp_path / "pages.tif"))
+    assert [(page.page, page.pages, page.rgb.shape) for page in found] == [(0, 2, (3, 2, 3)), (1, 2, (3, 2, 3))]
+    assert (np.argsort(found[1].rgb[..., 0], axis=None) == np.argsort(np.rot90(pages[1], 3), axis=None)).all()
+
+
+def test_a_tif_that_nobody_knows(tmp_path):
+    for data in (bytes(range(128, 256)), b"II*\0" + bytes(60)):
+        (tmp_path / "a.tif").write_bytes(data)
+        for reader in (read_image, read_mask):
+            with pytest.raises(ImageError, match=r"a\.tif is no image that can be read \(unknown contents\)"):
+                reader(tmp_path / "a.tif")
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(("dtype", "nodata"), [("float32", -9999.0), ("uint8", 255), ("float64", -1.0), ("int16", 7)])
+def test_nodata_is_outside_of_a_mask(tmp_path, dtype, nodata):
+    values = np.zeros((1, 4, 6), dtype)
+    values[0, :, :2], values[0, :, 2:4] = 1, nodata
+    assert (read_mask(gdal_tiff(tmp_path / "a.tif", values, nodata=nodata)) == (np.arange(6) < 2)).all()
+
+
+def test_nodata_of_a_turned_mask(tmp_path):
+    values = np.zeros((2, 3), np.uint8)
+    values[0, :], values[1, 0] = 255, 9
+    Image.fromarray(values).save(tmp_path / "a.tif", tiffinfo={274: 6, 42113: "255"})
+    assert (read_mask(tmp_path / "a.tif") == np.rot90(values == 9, 3)).all()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_the_memory_that_deep_pictures_take(tmp_path, suffix):
+    import cv2
+
+    side, rng = 1500, np.random.default_rng(0)
+    values = rng.integers(0, 4000, (side, side, 3), np.uint16)
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".tif":
+        gdal_tiff(path, np.moveaxis(values, 2, 0), photometric="rgb")
+    else:
+        path.write_bytes(cv2.imencode(".png", values, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes())
+    del values
+    read_image(path)
+    tracemalloc.start()
+    image = read_image(path)
+    peak = tracemalloc.get_traced_memory()[1] / side**2
+    tracemalloc.stop()
+    assert image.rgb.shape == (side, side, 3)
+    assert peak < 25  # of which 6 as stored and 3 as shown
+
+
+def test_large_pictures_are_stretched_as_their_sample_says(monkeypatch, make_data):
+    values = make_data.picture().astype(np.float32) * 16
+    valid = np.ones(values.shape[:2], bool)
+    whole, _, (note,) = show_deep(values, valid)
+    assert note == stretch_note("float32", *estimate_stretch(values))
+    monkeypatch.setattr("fissura.imaging.deep._STRIP_PIXELS", 1000)
+    assert (show_deep(values, None)[0] == whole).all()
+    monkeypatch.setattr("fissura.imaging.deep._SAMPLE_PIXELS", 1500)
+    sampled = stretch_to_uint8(values, *estimate_stretch(values[::3, ::3]))
+    for given in (None, valid):
+        assert (show_deep(values, given)[0] == sampled).all()
+    # The only valid pixel lies between those of the sample.
+    valid[:] = False
+    valid[1, 1] = True
+    assert show_deep(values[..., :1], valid)[2] == (stretch_note("float32", values[1, 1, 0], values[1, 1, 0]),)
 
 
 @pytest.mark.parametrize(("channels", "colour_type"), [(1, 0), (3, 2)])

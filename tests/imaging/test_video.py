@@ -19,6 +19,7 @@ from fissura.imaging import video as video_module
 from fissura.imaging.video import VideoFrame, VideoReader, open_video
 from fissura.imaging.video_frame import Turn, reduce_luma
 from fissura.imaging.video_order import DisplayOrder
+from fissura.imaging.video_queue import explain_early_end
 
 av = pytest.importorskip("av")
 
@@ -349,6 +350,7 @@ def test_cut_with_its_index_in_front(clip: Path, decoder: str) -> None:
     assert 10 <= len(frames) < 25
     assert [number_in(f.luma()) for f in frames if not f.damaged] == [f.index for f in frames if not f.damaged]
     assert video.ended_early and any("was cut off: it ends after" in note for note in video.notes)
+    assert "was cut off: it ends after" in explain_early_end(video.notes)
 
 
 def test_cut_fragmented(fragmented: Path) -> None:
@@ -369,7 +371,7 @@ def test_cut_in_other_containers(tmp_path: Path, suffix: str, share: float) -> N
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_a_whole_video_or_one_that_is_left_early_has_not_ended_early(clip: Path, decoder: str) -> None:
     video, _ = read(clip, decoder=decoder)
-    assert not video.ended_early
+    assert not video.ended_early and not explain_early_end(video.notes)
     with open_video(cut(clip, 0.6), decoder=decoder) as left:  # type: ignore[arg-type]
         next(left)
     assert not left.ended_early

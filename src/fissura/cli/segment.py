@@ -59,7 +59,8 @@ def segment(
       fissura segment ortho.tif --out found --probability --roi road.geojson
       fissura segment wall.heic --out found --scale 2 --threshold 0.4
 
-    Exit status: 0 all done; 1 some inputs failed, the others are done; 2 could not start.
+    Exit status: 0 all done; 1 some inputs failed, the others are done; 2 could not start. A video that ends early has
+    failed, too; what could be read of it is kept.
     """  # noqa: D301 - \b keeps the examples as they are
     with plain_errors(debug=debug):
         from fissura.segment_run import SegmentRequest, run_segment

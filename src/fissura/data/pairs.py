@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from fissura.errors import DataError
+from fissura.imaging.read import MAX_PIXELS, _pixel_limit
 from fissura.types import BoolMask
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+_NOISE_PX = 16
+"""Fewer pixels above 0 are no faint crack."""
+_NOISE_GREY, _MOST_GREYS = 8, 8
+"""Several greys are classes if all are above the first and no more than the second; rims of soft masks have others."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,8 @@ def read_mask(path: Path, *, size_hw: tuple[int, int] | None = None) -> BoolMask
     Returns:
         Shape (H, W), True is crack.
     Raises:
-        DataError: The file cannot be read, or has another size.
+        DataError: The file cannot be read, has another size, or holds a few greys that are all below 128, such as
+            class numbers: none would count as crack.
     """
     mask = decode_mask(path, str(path))
     if size_hw is not None and mask.shape != size_hw:
@@ -107,37 +113,82 @@ def read_mask(path: Path, *, size_hw: tuple[int, int] | None = None) -> BoolMask
 
 def decode_mask(source: Path | BinaryIO, name: str) -> BoolMask:
     """`read_mask` from an open file as well; ``name`` is for messages."""
+    mask, greys = decode_faint_mask(source, name)
+    if greys:
+        raise DataError(f"the mask {name} has {describe_faint(greys)}")
+    return mask
+
+
+def decode_faint_mask(source: Path | BinaryIO, name: str) -> tuple[BoolMask, tuple[int, ...]]:
+    """`decode_mask` that takes faint masks.
+
+    Returns:
+        The mask and, where it is faint, its greys above 0; then all of them are taken for crack.
+    """
     try:
-        with Image.open(source) as image:
+        with _pixel_limit, Image.open(source) as image:
+            if image.width * image.height > MAX_PIXELS:
+                size = f"{image.width}x{image.height}"
+                raise DataError(f"the mask {name} has {size} pixels; cut it and its image into parts")
             image.load()
             return _crack_pixels(image)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except DataError:
+        raise
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise DataError(f"cannot read the mask {name}: {error}") from error
 
 
-def _crack_pixels(image: Image.Image) -> BoolMask:
+def describe_faint(greys: Sequence[int]) -> str:
+    """What is wrong with a faint mask, for a sentence that begins "it has".
+
+    >>> describe_faint([38])
+    'the values 0 and 38 only, and none of 128 or more, which is crack; set crack to 255 and all else to 0'
+    """
+    values = f"{', '.join(map(str, (0, *greys[:-1])))} and {greys[-1]}"
+    return f"the values {values} only, and none of 128 or more, which is crack; set crack to 255 and all else to 0"
+
+
+def _crack_pixels(image: Image.Image) -> tuple[BoolMask, tuple[int, ...]]:
     if image.mode == "P":
         indices = np.asarray(image)
         if indices.max(initial=0) <= 1:
-            return indices > 0
+            return indices > 0, ()
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     if image.mode in ("RGBA", "LA", "PA"):
         rgba = np.asarray(image.convert("RGBA"))
-        return _bright(rgba[..., :3].max(axis=2)) & (rgba[..., 3] >= 128)
+        return _bright(rgba[..., :3].max(axis=2), opaque=rgba[..., 3] >= 128)
     values = np.asarray(image)
     if values.dtype == np.bool_:
-        return np.asarray(values.view(np.uint8) > 0)  # Pillow's bools have bytes 0 and 255, on which skimage crashes
+        return np.asarray(values.view(np.uint8) > 0), ()  # Pillow's bools have bytes 0 and 255: skimage crashes on them
     if values.ndim == 3:
         values = values.max(axis=2)
     return _bright(values)
 
 
-def _bright(values: npt.NDArray[np.generic]) -> BoolMask:
+def _bright(values: npt.NDArray[Any], *, opaque: BoolMask | None = None) -> tuple[BoolMask, tuple[int, ...]]:
     top = float(values.max(initial=0))
-    if top <= 1.0:
-        return np.asarray(values > 0)  # type: ignore[operator]
     limit = 128.0 if top <= 255.0 else (top + 1.0) / 2.0
-    return np.asarray(values >= limit)  # type: ignore[operator]
+    mask = np.asarray(values > 0 if top <= 1.0 else values >= limit)
+    if opaque is not None:
+        mask &= opaque
+    if top <= 1.0 or mask.any():
+        return mask, ()
+    shown = values if opaque is None else np.where(opaque, values, 0)
+    greys = _faint_greys(shown)
+    return (np.asarray(shown > 0) if greys else mask), greys
+
+
+def _faint_greys(values: npt.NDArray[Any]) -> tuple[int, ...]:
+    """The greys above 0 of a mask without any bright pixel; empty where they are but traces.
+
+    Traces of JPEG and of resizing, beside a crack that was cut off, are few or of many greys from 1 on.
+    """
+    greys, counts = np.unique(values, return_counts=True)
+    if greys[0] != 0 or not 1 < greys[-1] < 128 or counts[1:].sum() < _NOISE_PX:
+        return ()
+    if len(greys) > 2 and (greys[1] <= _NOISE_GREY or len(greys) > _MOST_GREYS + 1):
+        return ()
+    return tuple(int(grey) for grey in greys[1:])
 
 
 def spread(pairs: Sequence[Pair], limit: int) -> list[Pair]:

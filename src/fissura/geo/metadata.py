@@ -15,7 +15,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fissura.imaging.read import _image_errors, _open
+from fissura.imaging.orientation import displayed_hw, read_displayed_hw, stored_wh
+from fissura.imaging.read import _image_errors, _open, _UnknownImageError
+from fissura.imaging.tiff import find_full_pages, read_directories
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -91,16 +93,28 @@ def read_metadata(path: Path) -> PhotoMetadata:
     """
     problems: list[str] = []
     position_problems: list[str] = []
-    with _image_errors(path), _open(path) as image:
-        main, detail, gps = _read_exif(image, problems)
-        xmp = _read_xmp(image, problems)
-        stored_wh = image.size
-    orientation = _orientation(main)
-    width, height = stored_wh if orientation < 5 else stored_wh[::-1]
+    detail: dict[int, Any] = {}
+    gps: dict[int, Any] = {}
+    xmp: dict[str, str] = {}
+    with _image_errors(path):
+        try:
+            with _open(path) as image:
+                main, detail, gps = _read_exif(image, problems)
+                xmp = _read_xmp(image, problems)
+                orientation = _orientation(main)
+                size_hw = read_displayed_hw(image, orientation)
+        except _UnknownImageError:
+            # A TIFF of values that Pillow does not know: its own tags are read, no EXIF.
+            directories = read_directories(path)
+            if not directories:
+                raise
+            main = dict(directories[find_full_pages(directories)[0] - 1])
+            orientation = _orientation(main)
+            size_hw = displayed_hw(stored_wh(main), orientation)
     latitude, longitude = _position(gps, xmp, position_problems)
     std = tuple(_xmp_number(xmp, name) for name in ("rtkstdlon", "rtkstdlat", "rtkstdhgt"))
     return PhotoMetadata(
-        size_hw=(height, width),
+        size_hw=size_hw,
         orientation=orientation,
         make=_text(main.get(271)) or xmp.get("make", ""),
         model=_text(main.get(272)) or xmp.get("model", ""),

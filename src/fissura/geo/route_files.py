@@ -102,7 +102,11 @@ def _read_csv(path: Path, crs: str | None) -> tuple[list[Line], Any]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise GeometryError(f"{path.name} cannot be read as text ({error})") from error
-    rows = _rows(text)
+    try:
+        rows = _rows(text)
+    except csv.Error as error:
+        why = f"({error}); look for a quotation mark that is not closed"
+        raise GeometryError(f"{path.name} is no table {why}") from error
     columns = _find_columns(rows[0][1], path) if rows else None
     (x, named), y = columns or ((0, ""), 1)
     points = []

@@ -195,15 +195,27 @@ def _read_rows(path: Path) -> tuple[list[str], list[list[str]], str]:
     lines = data.decode(encoding, errors="replace").splitlines()
     for number, line in enumerate(lines[:_HEAD_WITHIN]):
         separator = max(",;\t", key=line.count)
-        header = next(csv.reader([line], delimiter=separator))
+        header = _split([line], separator, path)[0]
         if any(name in find_columns(header, []) for name in _USABLE):
-            rows = [row for row in csv.reader(lines[number + 1 :], delimiter=separator) if any(map(str.strip, row))]
+            rows = [row for row in _split(lines[number + 1 :], separator, path) if any(map(str.strip, row))]
             if not rows:
                 raise DataError(f"{path.name} holds the names of columns but no rows; export the log again")
             return header, rows, "," if separator == ";" else "."
     first = next(line for line in lines if line.strip())
     separator = max(",;\t", key=first.count)
-    return next(csv.reader([first], delimiter=separator)), [], "."
+    return _split([first], separator, path)[0], [], "."
+
+
+def _split(lines: Sequence[str], separator: str, path: Path) -> list[list[str]]:
+    """The cells of lines.
+
+    Raises:
+        DataError: They are no table.
+    """
+    try:
+        return list(csv.reader(lines, delimiter=separator))
+    except csv.Error as error:
+        raise DataError(f"{path.name} is no table ({error}); look for a quotation mark that is not closed") from error
 
 
 @dataclass(frozen=True)

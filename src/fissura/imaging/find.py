@@ -109,14 +109,16 @@ def _expand(source: str, shut: set[Path], suffixes: frozenset[str]) -> tuple[lis
         return [_below(path.parent, path)], []
     if not glob.has_magic(source):
         return [], [(source, "there is no such file or folder; check the path")]
+    # Brackets and asterisks in the working folder's own path are no part of the pattern.
+    pattern = os.path.normpath(os.path.join(glob.escape(os.getcwd()), source))
     fixed = []
-    for part in path.parts[:-1]:
-        if glob.has_magic(part):
+    for part, wanted in zip(path.parts[:-1], Path(pattern).parts, strict=False):
+        if wanted != glob.escape(part):
             break
         fixed.append(part)
     root = Path(*fixed)
     files = []
-    for match in _each_once(sorted(Path(name) for name in glob.glob(str(path), recursive=True))):
+    for match in _each_once(sorted(Path(name) for name in glob.glob(pattern, recursive=True))):
         if shut.intersection((match, *match.parents)):
             continue
         if os.path.isdir(match):

@@ -19,8 +19,9 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from fissura.errors import ImageError
+from fissura.imaging.deep import estimate_stretch, stretch_note, stretch_to_uint8
 from fissura.imaging.overlay import reduce_rgb
-from fissura.imaging.read import MAX_PIXELS, estimate_stretch, stretch_note, stretch_to_uint8
+from fissura.imaging.read import MAX_PIXELS
 from fissura.imaging.write import Placement
 from fissura.types import BoolMask, RgbImage
 

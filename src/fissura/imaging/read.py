@@ -15,30 +15,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from fissura.errors import ImageError
+from fissura.imaging.deep import show_deep
 from fissura.imaging.media import VIDEO_SUFFIXES
+from fissura.imaging.orientation import TAG_ORIENTATION, as_orientation, orient, stored_wh
+from fissura.imaging.tiff import (
+    Tags,
+    find_full_pages,
+    is_deep,
+    is_full_page,
+    read_deep,
+    read_directories,
+    read_marked_valid,
+)
 from fissura.types import BoolMask, RgbImage
 
 if TYPE_CHECKING:
     from PIL import Image
 
 MAX_PIXELS = 500_000_000
-"""Largest photo that is decoded whole: 1.5 GB as RGB. Larger rasters are read in windows as GeoTIFF."""
+"""Largest photo that is decoded whole: 1.5 GB as RGB, and as much as is stored where that is deeper than 8 bits.
 
-STRETCH_PERCENTILES = (0.5, 99.5)
-"""Values deeper than 8 bits between these percentiles of the valid pixels map to 0 to 255."""
+Larger rasters are read in windows as GeoTIFF.
+"""
 
 _HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
-_TAG_NEW_SUBFILE, _TAG_BITS, _TAG_SAMPLES, _TAG_ORIENTATION, _TAG_PHOTOMETRIC = 254, 258, 277, 274, 262
-_WHITE_IS_ZERO, _CMYK = 0, 5
 _STRIP_PIXELS = 8_000_000
-_T = TypeVar("_T", bound=np.generic)
+
+
+class _UnknownImageError(ImageError):
+    """Pillow does not know the file; GDAL may."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +93,16 @@ def read_pages(path: Path) -> Iterator[LoadedImage]:
         ImageError: As in `read_image`. Pages before a damaged one have been given by then.
     """
     with _image_errors(path):
-        single = _read_single(path)
+        directories: list[Tags] = []
+        try:
+            single = _read_single(path)
+        except _UnknownImageError:
+            single, directories = None, read_directories(path)
+            if not directories:
+                raise
+        if directories:
+            yield from _read_deep_pages(path, directories)
+            return
         if single is not None:
             yield single
             return
@@ -94,26 +115,24 @@ def read_pages(path: Path) -> Iterator[LoadedImage]:
 
 
 def read_mask(path: Path) -> BoolMask:
-    """Pixels of the first image that are not 0 in some channel, shape (H, W); transparent ones count as 0.
+    """Pixels of the first image that are not 0 in some channel, shape (H, W); transparent and nodata count as 0.
 
     Values count as they are stored, however deep: what is stretched for the eye could become 0.
 
     Raises:
         ImageError: As in `read_image`.
     """
-    with _image_errors(path), _open(path) as image:
-        directory = None
-        if image.format == "TIFF":
-            frame = find_tiff_pages(image)[0]
-            image.seek(frame)
-            directory = frame + 1
-        loaded = _load(image, path, 0, (), tiff_directory=directory, stretched=False)
-    inside = np.asarray(loaded.rgb.any(axis=2), np.bool_)
-    return inside if loaded.valid is None else inside & loaded.valid
+    with _image_errors(path):
+        loaded, directory, tags = _read_stored(path)
+        inside = np.asarray(loaded.rgb.any(axis=2), np.bool_)
+        if loaded.valid is not None:
+            inside &= loaded.valid
+        marked = read_marked_valid(path, directory, tags) if directory else None
+        return inside if marked is None else inside & marked
 
 
 def read_size_hw(path: Path) -> tuple[int, int]:
-    """Height and width from the header, before orientation.
+    """Height and width from the header; whether turned, depends on the format. Good for counting pixels.
 
     Raises:
         ImageError: As in `read_image`.
@@ -127,38 +146,10 @@ def find_tiff_pages(image: Image.Image) -> list[int]:
     pages = []
     for frame in range(int(getattr(image, "n_frames", 1))):
         image.seek(frame)
-        if not int(_tags(image).get(_TAG_NEW_SUBFILE, 0)) & 0b101:
+        if is_full_page(_tags(image)):
             pages.append(frame)
     image.seek(0)
     return pages or [0]
-
-
-def estimate_stretch(sample: npt.NDArray[Any]) -> tuple[float, float]:
-    """Low and high value of a robust stretch, from valid values of any shape. (0, 1) if there are none."""
-    values = np.asarray(sample, dtype=np.float64).ravel()
-    values = values[np.isfinite(values)]
-    if values.size == 0:
-        return 0.0, 1.0
-    low, high = np.percentile(values, STRETCH_PERCENTILES)
-    return float(low), float(high)
-
-
-def stretch_to_uint8(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
-    """Map low to 0 and high to 255, clipped; one constant value becomes middle grey, NaN 0.
-
-    >>> stretch_to_uint8(np.array([90, 100, 150, 200, 900], np.uint16), 100, 200).tolist()
-    [0, 0, 128, 255, 255]
-    """
-    if high <= low:
-        return np.full(values.shape, 128, np.uint8)
-    scaled = (values.astype(np.float32) - np.float32(low)) * np.float32(255.0 / (high - low))
-    return np.asarray(np.rint(np.clip(np.nan_to_num(scaled), 0, 255)), np.uint8)
-
-
-def stretch_note(dtype: str, low: float, high: float) -> str:
-    """The note that goes with a stretch."""
-    first, last = STRETCH_PERCENTILES
-    return f"{dtype} values {low:g} to {high:g} ({first:g} to {last:g} percent) stretched to 0 to 255"
 
 
 @contextmanager
@@ -203,14 +194,18 @@ def _open(path: Path) -> Iterator[Image.Image]:
             with _pixel_limit:
                 image = Image.open(file)
         except UnidentifiedImageError as error:
-            raise ImageError(f"{path.name} is no image that can be read ({_looks_like(path)})") from error
+            raise _UnknownImageError(f"{path.name} is no image that can be read ({_looks_like(path)})") from error
         with image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageError(
-                    f"{path.name} has {image.width}x{image.height} pixels; up to {MAX_PIXELS // 1_000_000} million "
-                    "are decoded whole. Convert it to a GeoTIFF (gdal_translate -co TILED=YES): that is read in parts"
-                )
+            _check_size(path, image.width, image.height)
             yield image
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{path.name} has {width}x{height} pixels; up to {MAX_PIXELS // 1_000_000} million are decoded whole. "
+            "Convert it to a GeoTIFF (gdal_translate -co TILED=YES): that is read in parts"
+        )
 
 
 class _PixelLimit:
@@ -262,6 +257,26 @@ def _read_single(path: Path) -> LoadedImage | None:
         return _load(image, path, 0, notes)
 
 
+def _read_stored(path: Path) -> tuple[LoadedImage, int, Tags]:
+    """The first image, not stretched, and of a TIFF its directory, from 1, with its tags; 0 of other files."""
+    try:
+        with _open(path) as image:
+            if image.format != "TIFF":
+                return _load(image, path, 0, (), stretched=False), 0, {}
+            frame = find_tiff_pages(image)[0]
+            image.seek(frame)
+            # A copy: decoding takes the orientation away.
+            tags: Tags = dict(_tags(image))
+            return _load(image, path, 0, (), tiff_directory=frame + 1, stretched=False), frame + 1, tags
+    except _UnknownImageError:
+        directories = read_directories(path)
+        if not directories:
+            raise
+    number = find_full_pages(directories)[0]
+    tags = directories[number - 1]
+    return _load_deep_tiff(path, 0, number, tags, stretched=False), number, tags
+
+
 def _looks_like(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(64)
@@ -284,24 +299,19 @@ def _load(
     stretched: bool = True,
 ) -> LoadedImage:  # fmt: skip
     """Decode the current frame of an open file. Not stretched, values deeper than 8 bits become 0 or 255."""
-    if tiff_directory is not None and _is_deep_tiff(image):
-        return _load_deep_tiff(image, path, page, tiff_directory, stretched=stretched)
+    if tiff_directory is not None and is_deep(_tags(image)):
+        return _load_deep_tiff(path, page, tiff_directory, _tags(image), stretched=stretched)
     with _pixel_limit:
         image.load()
-    orientation = as_orientation(image.getexif().get(_TAG_ORIENTATION))
+    orientation = as_orientation(image.getexif().get(TAG_ORIENTATION))
     values = _read_deep(image, path)
     if values is not None:
         rgb, valid, extra = _from_deep(values, hidden=_find_hidden(image, values), stretched=stretched)
     else:
         rgb, valid = _from_pillow(image)
         extra = ()
-    rgb = _orient(rgb, orientation)
+    rgb = orient(rgb, orientation)
     return LoadedImage(rgb, _only_if_partly(valid, orientation), page, notes + extra)
-
-
-def as_orientation(tag: Any) -> int:
-    """EXIF's orientation, 1 to 8; a tag of a wrong type or value, as some programs write it, says nothing."""
-    return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
 
 
 def _from_pillow(image: Image.Image) -> tuple[RgbImage, BoolMask | None]:
@@ -333,26 +343,15 @@ def _from_deep(
         stretched: As in `_load`.
     """
     channels = values.shape[2]
-    colour = values[..., :3] if channels >= 3 else values[..., :1]
-    valid = np.isfinite(colour).all(axis=2) if colour.dtype.kind == "f" else None
-    if channels in (2, 4):
-        opaque = values[..., -1] > 0
-        valid = opaque if valid is None else valid & opaque
+    valid = values[..., -1] > 0 if channels in (2, 4) else None
     if hidden is not None:
         valid = ~hidden if valid is None else valid & ~hidden
-    grey_or_rgb: npt.NDArray[np.uint8]
-    notes: tuple[str, ...] = (f"{channels - 3} extra bands ignored",) if channels > 4 else ()
-    if not stretched:
-        grey_or_rgb = (colour != 0).view(np.uint8) * np.uint8(255)
-    elif colour.dtype == np.uint8:
-        grey_or_rgb = colour
-    else:
-        low, high = estimate_stretch(colour if valid is None else colour[valid])
-        grey_or_rgb = stretch_to_uint8(colour, low, high)
-        notes += (stretch_note(str(colour.dtype), low, high),)
-    if grey_or_rgb.shape[2] == 1:
-        grey_or_rgb = np.repeat(grey_or_rgb, 3, axis=2)
-    return np.ascontiguousarray(grey_or_rgb), valid, notes
+    rgb, valid, notes = show_deep(values[..., : 3 if channels >= 3 else 1], valid, stretched=stretched)
+    return rgb, valid, _ignored_note(channels - 3 if channels > 4 else 0) + notes
+
+
+def _ignored_note(bands: int) -> tuple[str, ...]:
+    return (f"{bands} extra band{'s' if bands > 1 else ''} ignored",) if bands > 0 else ()
 
 
 def _read_deep(image: Image.Image, path: Path) -> npt.NDArray[Any] | None:
@@ -399,8 +398,9 @@ def _read_by_opencv(path: Path) -> npt.NDArray[Any]:
         raise ImageError(f"{path.name} is damaged; export it again")
     if values.ndim == 2:
         values = values[..., None]
-    order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[values.shape[2]]
-    return np.asarray(values[..., order])
+    if values.shape[2] == 4:
+        return np.asarray(cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA))
+    return np.asarray(values[..., ::-1])
 
 
 def _read_deep_jp2(path: Path) -> npt.NDArray[Any] | None:
@@ -413,48 +413,22 @@ def _read_deep_jp2(path: Path) -> npt.NDArray[Any] | None:
             return None if dataset.dtypes[0] == "uint8" else np.moveaxis(dataset.read(), 0, 2)
 
 
-def _is_deep_tiff(image: Image.Image) -> bool:
-    tags = _tags(image)
-    bits = tags.get(_TAG_BITS, (8,))
-    return max(bits if isinstance(bits, tuple) else (bits,)) > 8 or int(tags.get(_TAG_SAMPLES, 1)) > 4
+def _load_deep_tiff(path: Path, page: int, directory: int, tags: Tags, *, stretched: bool) -> LoadedImage:
+    _check_size(path, *stored_wh(tags))
+    deep = read_deep(path, directory, tags)
+    rgb, valid, notes = show_deep(deep.colour, deep.opaque, stretched=stretched)
+    if deep.white_is_zero and stretched:
+        np.subtract(np.uint8(255), rgb, out=rgb)
+    notes = _ignored_note(deep.ignored) + notes
+    return LoadedImage(orient(rgb, deep.orientation), _only_if_partly(valid, deep.orientation), page, notes)
 
 
-def _load_deep_tiff(image: Image.Image, path: Path, page: int, directory: int, *, stretched: bool) -> LoadedImage:
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(f"GTIFF_DIR:{directory}:{path}") as dataset:
-            values = np.moveaxis(dataset.read(), 0, 2)
-    tags = _tags(image)
-    orientation, photometric = as_orientation(tags.get(_TAG_ORIENTATION)), tags.get(_TAG_PHOTOMETRIC)
-    if photometric == _CMYK:
-        values = _cmyk_to_rgb(values, path)
-    rgb, valid, notes = _from_deep(values, stretched=stretched)
-    if photometric == _WHITE_IS_ZERO and stretched:
-        rgb = np.uint8(255) - rgb
-    return LoadedImage(_orient(rgb, orientation), _only_if_partly(valid, orientation), page, notes)
-
-
-def _cmyk_to_rgb(values: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
-    """Inks as Pillow takes them, paper less ink; what comes after the fourth is left out."""
-    if values.dtype.kind != "u" or values.shape[2] < 4:
-        raise ImageError(f"{path.name} is CMYK of {values.dtype}; save it as RGB with an image program")
-    paper = np.float32(np.iinfo(values.dtype).max) - values[..., :4].astype(np.float32)
-    return np.rint(paper[..., :3] * paper[..., 3:] / np.iinfo(values.dtype).max).astype(values.dtype)
+def _read_deep_pages(path: Path, directories: list[Tags]) -> Iterator[LoadedImage]:
+    full = find_full_pages(directories)
+    for page, number in enumerate(full):
+        loaded = _load_deep_tiff(path, page, number, directories[number - 1], stretched=True)
+        yield replace(loaded, pages=len(full))
 
 
 def _only_if_partly(valid: BoolMask | None, orientation: int) -> BoolMask | None:
-    return None if valid is None or valid.all() else _orient(valid, orientation)
-
-
-def _orient(array: npt.NDArray[_T], orientation: int) -> npt.NDArray[_T]:
-    """Turn stored pixels into displayed ones. ``orientation`` is EXIF's, 1 to 8; others change nothing."""
-    if orientation in (5, 6, 7, 8):
-        array = np.swapaxes(array, 0, 1)
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return np.ascontiguousarray(array)
+    return None if valid is None or valid.all() else orient(valid, orientation)

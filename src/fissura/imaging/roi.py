@@ -25,7 +25,8 @@ class Roi:
     without one, in longitude and latitude if all of them could be, else in the raster's own.
 
     Args:
-        path: ``.geojson`` or ``.json``, or any readable picture, in which 0, of any depth, and transparent are outside.
+        path: ``.geojson`` or ``.json``, or any readable picture, in which 0, of any depth, transparent and nodata are
+            outside.
     Raises:
         SettingsError: The file holds no region.
     """
@@ -79,7 +80,7 @@ class Roi:
             self._crs = named["properties"]["name"] if named else None
             for polygon in self._polygons:
                 list(_iter_points(polygon["coordinates"]))
-        except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError) as error:
             raise SettingsError(f"--roi {self.path} is no valid GeoJSON ({error})") from error
         if not self._polygons:
             raise SettingsError(f"--roi {self.path} holds no polygon; needed is a Polygon or MultiPolygon")
@@ -129,7 +130,12 @@ def _find_polygons(item: Any) -> list[dict[str, Any]]:
 
 
 def _iter_points(coordinates: Any) -> Any:
-    if isinstance(coordinates[0], (int, float)):
+    """All points (x, y) of nested lists; ValueError where something else is in them."""
+    if not isinstance(coordinates, list) or not coordinates:
+        raise ValueError(f"coordinates are lists of numbers, not {str(coordinates)[:40]!r}")
+    if not isinstance(coordinates[0], list):
+        if len(coordinates) < 2 or not all(isinstance(value, (int, float)) for value in coordinates[:2]):
+            raise ValueError(f"a point is two numbers, not {str(coordinates)[:40]}")
         yield float(coordinates[0]), float(coordinates[1])
         return
     for part in coordinates:

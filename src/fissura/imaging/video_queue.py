@@ -7,9 +7,24 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fissura.imaging.video_frame import VideoFrame, VideoInfo
+
+
+class EarlyEnd(str):
+    """A note that says why a file's frames ended before they should."""
+
+
+def explain_early_end(notes: Sequence[str]) -> str:
+    """The reason why a file does not count as done, from a reader's notes; empty if it was read to its end.
+
+    >>> explain_early_end(["the video is HDR", EarlyEnd("a.mp4 was cut off")])
+    'ended early: a.mp4 was cut off; what was read is kept. Copy the file again'
+    """
+    reasons = [note for note in notes if isinstance(note, EarlyEnd)]
+    return f"ended early: {'; '.join(reasons)}; what was read is kept. Copy the file again" if reasons else ""
 
 
 @dataclass
@@ -42,7 +57,7 @@ class ReadLog:
     def note_early_end(self, text: str) -> None:
         """Add a sentence on why there are no more frames."""
         self.ended_early = True
-        self.note(text)
+        self.note(EarlyEnd(text))
 
     def lines(self) -> list[str]:
         """All notes, the counts in words."""

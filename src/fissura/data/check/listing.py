@@ -17,6 +17,7 @@ PROBLEMS = {
     "unreadable mask": "a mask that is empty (0 bytes), cut off or damaged",
     "size mismatch": "a mask of another size than its image",
     "non-binary mask": "a mask with values between background and crack",
+    "faint mask": "a mask of few greys, all below 128, as class numbers; commands refuse it, here all count as crack",
     "palette mask": "a mask with a palette: programs read its indices or its colours, and differ",
     "colour mask": "a mask in colour or with transparency, where one grey channel is expected",
     "specks": "a mask mostly of specks of a few pixels, as JPEG or resizing leaves them when masks are made binary",

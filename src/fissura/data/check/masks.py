@@ -12,7 +12,7 @@ import numpy.typing as npt
 from skimage.morphology import skeletonize
 
 from fissura.data.labels.loss import line_length_px
-from fissura.data.pairs import read_mask
+from fissura.data.pairs import decode_faint_mask, describe_faint
 from fissura.errors import DataError
 from fissura.types import BoolMask
 
@@ -74,7 +74,9 @@ def inspect_mask(path: Path, image_hw: tuple[int, int] | None) -> MaskFacts:
         DataError: It cannot be read.
     """
     odd = list(_read_oddities(path))
-    mask = read_mask(path)
+    mask, greys = decode_faint_mask(path, str(path))
+    if greys:
+        odd.append(("faint mask", f"it has {describe_faint(greys)}"))
     if image_hw is not None and mask.shape != image_hw:
         odd.append(
             ("size mismatch", f"it is {mask.shape[1]}x{mask.shape[0]} but its image is {image_hw[1]}x{image_hw[0]}")
@@ -99,7 +101,7 @@ def remove_specks(mask: BoolMask) -> tuple[BoolMask, int, int]:
 
 
 def _read_oddities(path: Path) -> list[tuple[str, str]]:
-    """What is odd about the way it is written, before `read_mask` makes the best of it."""
+    """What is odd about the way it is written, before `decode_faint_mask` makes the best of it."""
     from PIL import Image
 
     if path.is_file() and path.stat().st_size == 0:

@@ -9,9 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from fissura.data.pairs import IMAGE_SUFFIXES
 from fissura.errors import DataError
-from fissura.imaging.read import as_orientation
-
-_TAG_ORIENTATION = 274
+from fissura.imaging.orientation import TAG_ORIENTATION, as_orientation, read_displayed_hw
 
 
 class PictureFolder:
@@ -63,12 +61,10 @@ def displayed_size_hw(source: Path | bytes) -> tuple[int, int]:
 
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-            width, height = image.size
-            turned = as_orientation(image.getexif().get(_TAG_ORIENTATION)) >= 5
+            return read_displayed_hw(image, as_orientation(image.getexif().get(TAG_ORIENTATION)))
     except Exception as error:  # Pillow raises many kinds for damaged headers
         name = "the picture in the file" if isinstance(source, bytes) else source.name
         raise DataError(f"{name} is no picture that can be read ({error})") from error
-    return (width, height) if turned else (height, width)
 
 
 def plan_stems(names: Sequence[str]) -> list[str]:

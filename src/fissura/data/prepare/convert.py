@@ -14,13 +14,12 @@ from fissura.data.pairs import decode_mask
 from fissura.data.prepare.recipes import Item
 from fissura.data.prepare.sources import Member
 from fissura.errors import DataError
-from fissura.imaging.read import as_orientation
+from fissura.imaging.orientation import TAG_ORIENTATION, as_orientation
 from fissura.imaging.write import write_bytes, write_jpeg, write_mask, write_png
 from fissura.types import BoolMask, RgbImage
 
 _MOST_PIXELS = 150_000_000
 _COVERED = 0.4
-_TAG_ORIENTATION = 274
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "TIFF": ".tif"}
 
 
@@ -138,7 +137,7 @@ def _decode(data: bytes, name: str) -> tuple[RgbImage, RgbImage, str]:
             if image.width * image.height > _MOST_PIXELS:
                 raise DataError(f"{name} has {image.width}x{image.height} pixels, as no picture of these sets has")
             stored = np.asarray(image.convert("RGB"), np.uint8)
-            if as_orientation(image.getexif().get(_TAG_ORIENTATION)) == 1:
+            if as_orientation(image.getexif().get(TAG_ORIENTATION)) == 1:
                 return stored, stored, suffix
             return stored, np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8), suffix
     except DataError:
