@@ -87,7 +87,8 @@ def write_annotated(
     h, w = lens.size_hw
     shrink = min(1.0, most_rows / h)
     size_wh = round(w * shrink) // 2 * 2, round(h * shrink) // 2 * 2
-    temporary = path.with_name(f".{path.name}.part")
+    # The suffix stays: by it OpenCV chooses the container.
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     count = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

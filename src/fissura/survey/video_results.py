@@ -73,8 +73,9 @@ class VideoOutcome:
         frames: That were looked at; one failed entry if nothing could be.
         track: Camera positions, shape (N, 2); empty without telemetry.
         figures: Of the pass, for ``summary.json``.
-        complete: False if the flight ended early.
+        complete: False if the flight ended early, or something of it could not be written.
         notes: For the user.
+        stopped: The user ended the run at this video. Not kept: a run that goes on does not stop again.
     """
 
     grounds: list[GroundRecord] = field(default_factory=list)
@@ -83,6 +84,13 @@ class VideoOutcome:
     figures: dict[str, Any] = field(default_factory=dict)
     complete: bool = True
     notes: tuple[str, ...] = ()
+    stopped: bool = False
+
+    def add_problem(self, text: str) -> None:
+        """Note that something of the video is missing; what there is of it stays."""
+        self.complete = self.figures["complete"] = False
+        self.notes = (*self.notes, text)
+        self.figures["notes"] = [*self.figures.get("notes", []), text]
 
     @classmethod
     def failed(cls, source: str, name: str, error: str) -> VideoOutcome:

@@ -25,6 +25,7 @@ from fissura.geo.gsd import SIGMA_BAROMETER_M, SIGMA_GROUND_GIVEN_M
 from fissura.geo.telemetry import Telemetry, find_sidecar, read_telemetry
 from fissura.geo.view import up_azimuth_deg
 from fissura.imaging.video import VideoFrame, VideoReader, open_video
+from fissura.imaging.write import is_fatal
 from fissura.infer.segmenter import Segmenter
 from fissura.measure.rules import RuleSet
 from fissura.survey.annotate import PosePath, write_annotated
@@ -134,7 +135,9 @@ def survey_video(
         run = VideoRun(
             request, source, key, name, digest, folder, video, telemetry, segmenter, rules, lens, notes
         )  # fmt: skip
-        outcome = _report(run, _fly(run))
+        with _interrupts(run):
+            outcome = _report(run, _fly(run))
+            outcome.stopped = run.stopped
     if outcome.complete and path.is_file():
         folder.commit(record, stamp, outcome.to_plain())
         shutil.rmtree(run.looks, ignore_errors=True)
@@ -164,10 +167,7 @@ def _fly(run: VideoRun) -> FlightResult:
     pace = "" if info.fps is None else f", {info.fps:.3g} frames/s"
     say(f"{info.source}: {w}×{h}{pace}, {info.codec}, {length}", quiet=request.quiet)
     ends = [s for s in (request.seconds, info.duration_s) if s is not None]
-    with (
-        _interrupts(run),
-        ProgressLine("flight", max(int(min(ends, default=0)), 1), quiet=request.quiet, unit="s") as line,
-    ):
+    with ProgressLine("flight", max(int(min(ends, default=0)), 1), quiet=request.quiet, unit="s") as line:
         meter = _Meter(line)
         return fly(
             run.video, looker, tilt=_tilt(run), tilt_sigma_deg=0.5 if run.telemetry is not None else 1.0,
@@ -211,6 +211,7 @@ class _Meter:
 
 
 def _report(run: VideoRun, result: FlightResult) -> VideoOutcome:
+    cut = run.stopped  # later, all of the flight has been seen
     if result.error is not None:
         if run.request.debug:
             traceback.print_exception(result.error)
@@ -227,16 +228,19 @@ def _report(run: VideoRun, result: FlightResult) -> VideoOutcome:
     say("measuring the merged ground", quiet=run.request.quiet)
     grounds = _measure(run, result)
     result.seconds["measure and write"] = time.perf_counter() - start
-    if run.request.annotate:
-        _annotate(run, result, grounds)
+    annotate = run.request.annotate and not run.video.info.live
+    if run.request.annotate and not annotate:
+        run.notes.append("a live stream cannot be read a second time: there is no annotated video")
     run.canvas.close()
     run.notes += [*run.video.notes, *(run.telemetry.notes if run.telemetry is not None else ())]
     outcome = collect_outcome(
         run.folder, run.key, run.origin, result, grounds, lens=run.lens, canvas=run.canvas, backdrop=run.backdrop,
         rules=run.rules, notes=run.notes,
-        complete=result.error is None and not run.stopped and not run.video.ended_early,
+        complete=result.error is None and not cut and not run.video.ended_early,
         error="" if result.error is None else _in_words(result.error),
     )  # fmt: skip
+    if annotate:
+        _try_to_annotate(run, result, grounds, outcome)
     for line in describe_result(result, grounds):
         say(line, quiet=run.request.quiet)
     return outcome
@@ -317,11 +321,27 @@ def _height_sigma_m(run: VideoRun) -> float:
     return SIGMA_HEIGHT_M
 
 
+def _try_to_annotate(
+    run: VideoRun, result: FlightResult, grounds: Sequence[MergedGround], outcome: VideoOutcome
+) -> None:
+    """A picture of what was measured must not cost it: only a full disk ends more than the annotated video."""
+    start = time.perf_counter()
+    try:
+        _annotate(run, result, grounds)
+    except Exception as error:
+        if isinstance(error, OutputError) and is_fatal(error):
+            raise
+        if run.request.debug:
+            traceback.print_exception(error)
+        text = str(error) if isinstance(error, FissuraError) else f"{type(error).__name__}: {error}"
+        problem = f"{run.name} has no annotated video: {text}"
+        warn(f"failed: {problem}")
+        outcome.add_problem(problem)
+    outcome.figures["seconds"]["annotate"] = round(time.perf_counter() - start, 3)
+
+
 def _annotate(run: VideoRun, result: FlightResult, grounds: Sequence[MergedGround]) -> None:
-    request, start = run.request, time.perf_counter()
-    if run.video.info.live:
-        run.notes.append("a live stream cannot be read a second time: there is no annotated video")
-        return
+    request = run.request
     known = [r.time_s for r in result.registered]
     with (
         open_video(run.source) as again,
@@ -339,7 +359,6 @@ def _annotate(run: VideoRun, result: FlightResult, grounds: Sequence[MergedGroun
             run.folder.out / "annotated" / f"{run.key}.mp4", _until(again, known[-1] + 0.2),
             PosePath(result.registered), grounds, run.lens, fps=run.video.info.fps or 30.0, progress=progress,
         )  # fmt: skip
-    result.seconds["annotate"] = time.perf_counter() - start
 
 
 def _until(video: VideoReader, time_s: float) -> Iterator[VideoFrame]:
@@ -395,7 +414,7 @@ def _tilt(run: VideoRun) -> Any:
 
 @contextmanager
 def _interrupts(run: VideoRun) -> Iterator[None]:
-    """The first Ctrl-C ends the flight and keeps what was seen; the second ends the program."""
+    """The first Ctrl-C ends the flight, keeps what was seen and measures it; the second ends the program."""
 
     def handle(number: int, stack: Any) -> None:
         if run.stopped:
