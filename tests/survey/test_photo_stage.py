@@ -6,10 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
+from fissura.errors import ImageError
 from fissura.geo.odm import AlignedPhoto
 from fissura.infer.segmenter import Segmenter, load_segmenter
 from fissura.mask_folder import MaskFolder
 from fissura.spec import ConfidenceCurve
+from fissura.survey import photo_ground, photo_stage
 from fissura.survey.photo_stage import PhotoStage
 from fissura.survey.request import SurveyRequest
 from fissura.survey.run import find_inputs
@@ -109,3 +111,40 @@ def test_files_of_photos_of_like_names_are_their_own(tmp_path, latitudes_deg):
     mosaics = [ground.mosaic.path for ground in stage.grounds if ground.mosaic is not None]
     assert len(set(pictures)) == 2 and all((tmp_path / "run" / path).is_file() for path in pictures)
     assert len(set(mosaics)) == sum(latitude is not None for latitude in latitudes_deg)
+
+
+@pytest.mark.parametrize("kind", ["work/photos/{}.npz", "probability/{}.png"])
+@pytest.mark.parametrize("damage", [lambda data: data[:-40], lambda data: data[:60] + b"\0\0\0\0" + data[64:]])
+def test_a_photo_whose_files_are_damaged_is_looked_at_again(tmp_path, monkeypatch, kind, damage):
+    for k, name in enumerate("ab"):
+        line = write_photo(tmp_path / "photos" / f"{name}.jpg", seed=k, latitude_deg=48.0 + 5e-6 * k)
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / "masks" / f"{name}.png"), line)
+    first = survey(tmp_path / "photos", tmp_path / "run", masks=tmp_path / "masks")
+    broken = tmp_path / "run" / kind.format("b")
+    whole = broken.read_bytes()
+    broken.write_bytes(damage(whole))
+    # All ground is measured again.
+    for record in (tmp_path / "run" / "work" / "grounds").glob("*.json"):
+        record.unlink()
+    looked = []
+    plain = photo_stage.look_at_photo
+    monkeypatch.setattr(photo_stage, "look_at_photo", lambda *a, **k: looked.append(a[1]) or plain(*a, **k))
+    second = survey(tmp_path / "photos", tmp_path / "run", masks=tmp_path / "masks")
+    assert looked == ["b"] and broken.read_bytes() == whole
+    assert [frame.status for frame in second.frames] == ["done", "done"]
+    assert [len(ground.cracks) for ground in second.grounds] == [len(ground.cracks) for ground in first.grounds]
+
+
+def test_photos_that_cannot_be_put_together_cost_no_others(tmp_path, monkeypatch):
+    def gone(folder, name):
+        raise ImageError(f"{name} is gone")
+
+    for k, (name, latitude) in enumerate((("a", 48.0), ("b", 48.0 + 5e-6), ("c", None))):
+        line = write_photo(tmp_path / "photos" / f"{name}.jpg", seed=k, latitude_deg=latitude)
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / "masks" / f"{name}.png"), line)
+    monkeypatch.setattr(photo_ground, "read_features", gone)  # after the stage has looked for them
+    stage = survey(tmp_path / "photos", tmp_path / "run", masks=tmp_path / "masks")
+    assert [frame.status for frame in stage.frames] == ["failed", "failed", "done"]
+    assert "is gone" in stage.frames[0].error and len(stage.grounds) == 1

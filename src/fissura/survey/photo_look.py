@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -34,6 +35,7 @@ from fissura.types import BoolMask, Probability, RgbImage
 _CELLS_WIDE = 480
 _CELL_MM, _LEAST_REDUCED, _MOST_REDUCED = 42.0, 1.3, 4.0
 _NOTCH, _NOTCH_DEPTH = 0.35, 13
+_PNG, _AGAIN = b"\x89PNG\r\n\x1a\n", "the same command looks at its photo again"
 ASLANT_DEG = 45.0
 """Of slices to the road. Networks learn from photographs in which joints lie along the picture's sides, and take clear
 straight cracks along a slice's sides for joints, too; most cracks of a road run along or across it. On three drawn
@@ -295,24 +297,46 @@ def read_probability(folder: RunFolder, name: str) -> npt.NDArray[np.uint8]:
     path = folder.out / "probability" / f"{name}.png"
     found = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if found is None:
-        raise ImageError(f"{path} is gone or damaged; run the survey again with --overwrite")
+        raise ImageError(f"{path} is gone or damaged; {_AGAIN}")
     return np.asarray(found, np.uint8)
 
 
 def is_whole(folder: RunFolder, name: str) -> bool:
-    """Whether all files of a look are there: a user may have deleted some."""
+    """Whether all files of a look are there, and sound where they are read again: a user may have deleted some."""
     out = folder.out
-    files = (out / "probability" / f"{name}.png", out / "masks" / f"{name}.png", out / "overlays" / f"{name}.jpg")
-    return all(path.is_file() for path in (*files, folder.work("photos", f"{name}.npz")))
+    if not all(path.is_file() for path in (out / "masks" / f"{name}.png", out / "overlays" / f"{name}.jpg")):
+        return False
+    try:
+        _read_arrays(folder, name, "seen", "points", "descriptors")
+    except ImageError:
+        return False
+    return _is_sound_png(out / "probability" / f"{name}.png")
+
+
+def _is_sound_png(path: Path) -> bool:
+    """Whether a PNG is there to its end, by the checksums of its chunks: nothing has to be decoded."""
+    try:
+        data = memoryview(path.read_bytes())
+    except OSError:
+        return False
+    at = len(_PNG)
+    while data[: len(_PNG)] == _PNG and at + 12 <= len(data):
+        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
+        if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return False
+        if data[at + 4 : at + 8] == b"IEND":
+            return True
+        at = end + 4
+    return False
 
 
 def _read_arrays(folder: RunFolder, name: str, *keys: str) -> list[Any]:
     path = folder.work("photos", f"{name}.npz")
     try:
-        with np.load(path) as raw:
+        with path.open("rb") as file, np.load(file) as raw:  # NumPy leaves a damaged file open
             return [raw[key] for key in keys]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise ImageError(f"{path} is gone or damaged; run the survey again with --overwrite") from error
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise ImageError(f"{path} is gone or damaged; {_AGAIN}") from error
 
 
 def relative_sharpness(looks: list[PhotoLook]) -> list[float]:

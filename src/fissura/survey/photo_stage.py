@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -47,6 +48,8 @@ from fissura.survey.pose import ground_pixel_size
 from fissura.survey.request import SurveyRequest
 from fissura.survey.run_folder import RunFolder, checksum, stamp_file
 from fissura.types import RgbImage
+
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -195,8 +198,8 @@ class PhotoStage:
         except OSError as error:
             raise ImageError(f"{image.path.name} cannot be read: {error.strerror or error}") from error
         path = self.folder.work("photos", f"{name}.json")
-        raw = self.folder.read_record(path, stamp) if is_whole(self.folder, name) else None
-        if raw is not None:
+        raw = self.folder.read_record(path, stamp)
+        if raw is not None and is_whole(self.folder, name):
             look = PhotoLook.from_plain(raw)
         else:
             segmenter = free.get()
@@ -248,7 +251,9 @@ class PhotoStage:
             return placed
         for members in group_photos(posed):
             photos = [posed[i] for i in members]
-            flight = self._align(photos)
+            flight = self._guard(partial(self._align, photos), [photo.look for photo in photos])
+            if flight is None:
+                continue
             for i, photo in enumerate(photos):
                 placed[photo.look.name] = flight, i
             self._add_track(flight)
@@ -257,14 +262,21 @@ class PhotoStage:
         return placed
 
     def _keep(self, measure: Callable[[], GroundRecord], looks: Sequence[PhotoLook]) -> None:
-        """Take what was measured; ground that cannot be measured costs its own photos, a full disk everything."""
+        """Take what was measured."""
+        record = self._guard(measure, looks)
+        if record is not None:
+            self.grounds.append(record)
+
+    def _guard(self, work: Callable[[], _T], looks: Sequence[PhotoLook]) -> _T | None:
+        """What work gives; where it fails it costs its own photos, a full disk everything."""
         try:
-            self.grounds.append(measure())
+            return work()
         except Exception as error:
             if isinstance(error, OutputError) and is_fatal(error):
                 raise
             for look in looks:
                 self._lost[look.name] = self._fail(look.source, look.path, error)
+            return None
 
     def _align(self, photos: Sequence[PosedPhoto]) -> PhotoFlight:
         if len(photos) < 8:
