@@ -1,5 +1,6 @@
 """Photos of a run: what is measured anew when masks or places change, what is left out, what files are called."""
 
+import json
 from dataclasses import replace
 
 import cv2
@@ -16,6 +17,7 @@ from fissura.survey.photo_stage import PhotoStage
 from fissura.survey.request import SurveyRequest
 from fissura.survey.run import find_inputs
 from fissura.survey.run_folder import RunFolder
+from fissura.synth.aerial.camera import motion_kernel
 from fissura.synth.camera import NadirCamera
 from fissura.synth.photo import Geotag, write_tagged_jpeg
 
@@ -46,6 +48,23 @@ def write_photo(path, *, seed, latitude_deg=None):
             model="synthetic nadir camera", quality=95,
         )  # fmt: skip
     return line
+
+
+def write_shot(path, *, seed, latitude_deg, moved_px):
+    """Ground of fine detail that may have moved, with the noise that a sensor adds afterwards."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    grey = sum(
+        strength * cv2.resize(rng.standard_normal((HW[0] // side, HW[1] // side)), HW[::-1])
+        for side, strength in ((2, 10), (5, 12), (20, 14))
+    )
+    if moved_px:
+        grey = cv2.filter2D(grey, -1, motion_kernel(moved_px, 35.0))
+    grey = 130 + grey + 4.0 * rng.standard_normal(HW)
+    write_tagged_jpeg(
+        path, np.dstack([grey.clip(0, 255).astype(np.uint8)] * 3), NadirCamera(3.0, image_hw=HW),
+        Geotag(latitude_deg, 11.0), make="fissura", model="synthetic nadir camera", quality=95,
+    )  # fmt: skip
 
 
 def survey(photos, out, *, masks=None, segmenter=None, alignment=None, **options):
@@ -148,3 +167,21 @@ def test_photos_that_cannot_be_put_together_cost_no_others(tmp_path, monkeypatch
     stage = survey(tmp_path / "photos", tmp_path / "run", masks=tmp_path / "masks")
     assert [frame.status for frame in stage.frames] == ["failed", "failed", "done"]
     assert "is gone" in stage.frames[0].error and len(stage.grounds) == 1
+
+
+def test_ground_in_photos_that_moved_is_too_blurred(tmp_path):
+    (tmp_path / "masks").mkdir()
+    for k in range(5):
+        write_shot(tmp_path / "photos" / f"{k}.jpg", seed=k, latitude_deg=48.0 + 0.01 * k, moved_px=14.0 * (k == 3))
+        cv2.imwrite(str(tmp_path / "masks" / f"{k}.png"), np.zeros(HW, np.uint8))
+    stage = survey(tmp_path / "photos", tmp_path / "run", masks=tmp_path / "masks")
+    relative = [frame.sharpness for frame in stage.frames]
+    assert relative[3] < 0.6 and min(relative[:3] + relative[4:]) > 0.85
+    assert [{g.state for g in ground.ground} for ground in stage.grounds].count({"too_blurred"}) == 1
+    # Looks that older versions kept have only the detail, and stay.
+    for path in (tmp_path / "run" / "work" / "photos").glob("*.json"):
+        raw = json.loads(path.read_text())
+        del raw["content"]["evenness"]
+        path.write_text(json.dumps(raw))
+    old = survey(tmp_path / "photos", tmp_path / "run", masks=tmp_path / "masks")
+    assert [frame.status for frame in old.frames] == ["done"] * 5 and old.frames[3].sharpness > 0.85

@@ -58,10 +58,11 @@ class PhotoLook:
         road_share: Of the photo, 0 to 1.
         direction_deg: Of the road, 0 to 180, counter-clockwise from the picture's right; None without.
         slices: Tiles that the network saw.
-        sharpness: See `measure_sharpness`.
+        sharpness: Fine detail, the first value of `measure_sharpness`.
         seconds: Spent on it.
         notes: For the user.
         mask_sha256: Of the mask that was given; empty without one.
+        evenness: The second value of `measure_sharpness`; None in looks that older versions kept.
     """
 
     name: str
@@ -78,6 +79,7 @@ class PhotoLook:
     seconds: float
     notes: tuple[str, ...] = ()
     mask_sha256: str = ""
+    evenness: float | None = None
 
     @property
     def digest(self) -> str:
@@ -166,11 +168,11 @@ def look_at_photo(
     threshold = 0.5 if segmenter is None else segmenter.threshold
     mask = probability > round(threshold * 255)
     _write(folder, name, probability, mask, rgb, seen, find_photo_features(rgb))
+    detail, evenness = measure_sharpness(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
     return PhotoLook(
         name, source, str(path), sha256, (rgb.shape[0], rgb.shape[1]), vars(metadata), road.found,
         float(road.mask.mean()) if road.found else 1.0, road.direction_deg, slices,
-        measure_sharpness(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))[0], time.perf_counter() - start, image.notes,
-        "" if mask_path is None else checksum(mask_path),
+        detail, time.perf_counter() - start, image.notes, "" if mask_path is None else checksum(mask_path), evenness,
     )  # fmt: skip
 
 
@@ -340,10 +342,18 @@ def _read_arrays(folder: RunFolder, name: str, *keys: str) -> list[Any]:
 
 
 def relative_sharpness(looks: list[PhotoLook]) -> list[float]:
-    """Sharpness of each photo over the usual one of its camera: 1 is usual, 0.5 half as much fine detail."""
-    groups: dict[Any, list[float]] = {}
-    keys = [(look.metadata.get("model"), look.size_hw) for look in looks]
-    for key, look in zip(keys, looks, strict=True):
-        groups.setdefault(key, []).append(look.sharpness)
-    usual = {key: max(float(np.percentile(values, 75)), 1e-9) for key, values in groups.items()}
-    return [look.sharpness / usual[key] for key, look in zip(keys, looks, strict=True)]
+    """Sharpness of each photo over the usual one of its camera: 1 is usual, 0.5 half as much fine detail.
+
+    As in videos it is the worse of two signs: a sensor's noise keeps up the detail of what moved, not its evenness.
+    """
+    groups: dict[Any, list[int]] = {}
+    for k, look in enumerate(looks):
+        groups.setdefault((look.metadata.get("model"), look.size_hw), []).append(k)
+    out = np.full(len(looks), np.inf)
+    for members in groups.values():
+        for sign in ("sharpness", "evenness"):
+            known = [(k, value) for k in members if (value := getattr(looks[k], sign)) is not None]
+            if known:
+                at, values = map(np.array, zip(*known, strict=True))
+                out[at] = np.minimum(out[at], values / max(float(np.percentile(values, 75)), 1e-9))
+    return out.tolist()
