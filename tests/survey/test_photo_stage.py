@@ -185,3 +185,14 @@ def test_ground_in_photos_that_moved_is_too_blurred(tmp_path):
         path.write_text(json.dumps(raw))
     old = survey(tmp_path / "photos", tmp_path / "run", masks=tmp_path / "masks")
     assert [frame.status for frame in old.frames] == ["done"] * 5 and old.frames[3].sharpness > 0.85
+
+
+def test_an_alignment_moves_its_own_photos_alone(tmp_path):
+    for k, day in enumerate(("day1", "day2")):
+        line = write_photo(tmp_path / "photos" / day / "a.jpg", seed=k, latitude_deg=48.0 + k)
+        (tmp_path / "masks" / day).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "masks" / day / "a.png"), line)
+    at = {"a.jpg": AlignedPhoto("a.jpg", 49.0001, 11.0)}
+    stage = survey(tmp_path / "photos", tmp_path / "run", masks=tmp_path / "masks", alignment=at)
+    assert [frame.camera_lonlat[1] for frame in stage.frames] == pytest.approx([48.0, 49.0001], abs=1e-7)
+    assert any("another photo of that name" in note for note in stage.frames[0].notes)

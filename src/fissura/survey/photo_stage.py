@@ -43,7 +43,7 @@ from fissura.survey.photo_look import (
     read_probability,
     relative_sharpness,
 )
-from fissura.survey.photo_pose import find_aligned_prior, find_prior
+from fissura.survey.photo_pose import find_aligned_prior, find_prior, share_alignment
 from fissura.survey.pose import ground_pixel_size
 from fissura.survey.request import SurveyRequest
 from fissura.survey.run_folder import RunFolder, checksum, stamp_file
@@ -105,8 +105,8 @@ class PhotoStage:
         looks, failed = self._look(images, names, sources)
         copies = _find_copies(looks)
         used = [look for look in looks if look.name not in copies]
-        posed, alone = self._find_poses(used)
         notes: dict[str, list[str]] = {look.name: list(look.notes) + _clock_notes(look) for look in looks}
+        posed, alone = self._find_poses(used, notes)
         for name, original in copies.items():
             notes[name].append(f"a copy of {original}, left out")
         for name, reason in alone.items():
@@ -221,13 +221,18 @@ class PhotoStage:
 
     # -- measuring ----------------------------------------------------------------------------------------------
 
-    def _find_poses(self, looks: Sequence[PhotoLook]) -> tuple[list[PosedPhoto], dict[str, str]]:
-        """Photos with a pose, and why the others have none."""
+    def _find_poses(
+        self, looks: Sequence[PhotoLook], notes: dict[str, list[str]]
+    ) -> tuple[list[PosedPhoto], dict[str, str]]:
+        """Photos with a pose, and why the others have none; adds to the notes of each photo."""
         posed, alone = [], {}
-        for look, sharpness in zip(looks, relative_sharpness(list(looks)), strict=True):
-            metadata = look.read_metadata()
-            known = self._known
-            aligned = self.alignment.get(Path(look.path).name)
+        known, metadatas = self._known, [look.read_metadata() for look in looks]
+        names = [Path(look.path).name for look in looks]
+        given, said = share_alignment(list(zip(names, metadatas, strict=True)), self.alignment)
+        for look, note in zip(looks, said, strict=True):
+            notes[look.name] += [note] if note else []
+        sharpnesses = relative_sharpness(list(looks))
+        for look, metadata, aligned, sharpness in zip(looks, metadatas, given, sharpnesses, strict=True):
             prior = find_prior(metadata, **known) if aligned is None else find_aligned_prior(metadata, aligned, **known)
             if isinstance(prior, str):
                 alone[look.name] = prior
