@@ -42,3 +42,18 @@ def test_heights_count_from_the_road(options, height_m, sigma_m):
 @pytest.mark.parametrize("roll_deg", [0.0, 180.0, 30.0])
 def test_roll_turns_the_picture(roll_deg):
     assert track(run(roll_deg)).up_azimuth_deg % 360 == pytest.approx(roll_deg, abs=1e-6)
+
+
+@pytest.mark.parametrize(("altitudes_m", "first_s", "options", "height_m"), [
+    ([0.0] * 4 + [20.0] + [40.0] * 9 + [12.0], 0.0, {}, 40.0),  # begun before take-off
+    ([40.0] * 9, 5.0, {}, 40.0),  # telemetry begins late
+    ([39.0, 41.0, 40.0, 42.0, 40.5], 0.0, {}, 39.0),  # one height, as the barometer has it
+    ([1.2, 1.3, 1.4], 0.0, {}, 1.2), ([5.0] * 3 + [42.0] * 9, 0.0, {"ground_height_m": 2.0}, 40.0),
+    ([10.0] * 5 + [40.0] * 9, 0.0, {"end_s": 6.0}, 10.0),  # what lies beyond the end does not count
+])  # fmt: skip
+def test_looks_are_planned_for_the_height_of_most_of_the_flight(altitudes_m, first_s, options, height_m):
+    end = {"end_s": options.pop("end_s")} if "end_s" in options else {}
+    made = run(**options)
+    poses = [Pose(48.0, 11.0, relative_altitude_m=altitude) for altitude in altitudes_m]
+    made.telemetry = Telemetry("made", tuple(Sample(first_s + k, pose) for k, pose in enumerate(poses)))
+    assert _ground_size(made, **end) == pytest.approx(height_m)

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fissura.cli.console import ProgressLine, say, warn
 from fissura.errors import FissuraError, OutputError, SettingsError
 from fissura.geo.gsd import SIGMA_BAROMETER_M, SIGMA_GROUND_GIVEN_M
@@ -42,6 +44,9 @@ from fissura.survey.registration import LARGEST_TILT_DEG, looks_flat
 from fissura.survey.request import SurveyRequest, shown_source
 from fissura.survey.run_folder import RunFolder, stamp_file
 from fissura.survey.video_results import Origin, VideoOutcome, collect_outcome, describe_look, describe_result
+
+_AIRBORNE_M, _LIKE_HEIGHT = 3.0, 1.25
+"""Height above the road from which a drone flies, and the factor within which two heights are one."""
 
 
 @dataclass
@@ -155,7 +160,8 @@ def _stamp(request: SurveyRequest, source: str) -> list[Any]:
 
 def _fly(run: VideoRun) -> FlightResult:
     request, info = run.request, run.video.info
-    gsd_mm = _ground_size(run)
+    ends = [s for s in (request.seconds, info.duration_s) if s is not None]
+    gsd_mm = _ground_size(run, min(ends, default=math.inf))
     scales = plan_look_scales(request.scale, gsd_mm)
     looker = GroundLooker(
         run.canvas, run.segmenter, run.lens, scale=request.scale, whole_frame=request.whole_frame,
@@ -166,7 +172,6 @@ def _fly(run: VideoRun) -> FlightResult:
     length = "live" if info.live else "unknown length" if info.duration_s is None else f"{info.duration_s:.0f} s"
     pace = "" if info.fps is None else f", {info.fps:.3g} frames/s"
     say(f"{info.source}: {w}×{h}{pace}, {info.codec}, {length}", quiet=request.quiet)
-    ends = [s for s in (request.seconds, info.duration_s) if s is not None]
     with ProgressLine("flight", max(int(min(ends, default=0)), 1), quiet=request.quiet, unit="s") as line:
         meter = _Meter(line)
         return fly(
@@ -175,14 +180,29 @@ def _fly(run: VideoRun) -> FlightResult:
         )  # fmt: skip
 
 
-def _ground_size(run: VideoRun) -> float | None:
-    """Millimetres of ground in a pixel at the flight's beginning; None if nothing tells."""
+def _ground_size(run: VideoRun, end_s: float = math.inf) -> float | None:
+    """Millimetres of ground in a pixel, in most of a flight that ends at some time; None if nothing tells."""
     request, height = run.request, run.request.height_m
     if request.gsd_mm is not None:
         return request.gsd_mm
     if height is None and run.telemetry is not None:
-        height = _above_road(run, run.telemetry.at(0.0).relative_altitude_m)
+        height = _usual_height_m(run, run.telemetry, end_s)
     return 1000.0 * height / run.lens.focal_px if height is not None and height > 0 else None
+
+
+def _usual_height_m(run: VideoRun, telemetry: Telemetry, end_s: float) -> float | None:
+    """Metres above the road of a flight's first frame, or of most of the flight if that is another height.
+
+    A recording may begin before take-off, or before its telemetry.
+    """
+    first = _above_road(run, telemetry.at(0.0).relative_altitude_m)
+    samples = [s.pose.relative_altitude_m for s in telemetry.samples if 0 <= s.time_s <= end_s]
+    flown = [h for h in (_above_road(run, altitude) for altitude in samples) if h is not None and h >= _AIRBORNE_M]
+    if not flown:
+        return first
+    usual = float(np.median(flown))
+    # A barometer is never still: of a flight at one height the beginning tells as much.
+    return first if first is not None and usual / _LIKE_HEIGHT < first < usual * _LIKE_HEIGHT else usual
 
 
 def _log(run: VideoRun, looked: LookedFrame) -> None:
