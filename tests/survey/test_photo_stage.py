@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -34,7 +35,7 @@ class WithCurve(Segmenter):
         return super().card.model_copy(update={"confidence": curve})
 
 
-def write_photo(path, *, seed, latitude_deg=None):
+def write_photo(path, *, seed, latitude_deg=None, height_m=3.0):
     """Rough ground with one dark line, and its mask; without a latitude the photo does not know where it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     grey = np.random.default_rng(seed).normal(150, 8, HW)
@@ -44,7 +45,7 @@ def write_photo(path, *, seed, latitude_deg=None):
         cv2.imwrite(str(path), rgb)
     else:
         write_tagged_jpeg(
-            path, rgb, NadirCamera(3.0, image_hw=HW), Geotag(latitude_deg, 11.0), make="fissura",
+            path, rgb, NadirCamera(height_m, image_hw=HW), Geotag(latitude_deg, 11.0), make="fissura",
             model="synthetic nadir camera", quality=95,
         )  # fmt: skip
     return line
@@ -196,3 +197,22 @@ def test_an_alignment_moves_its_own_photos_alone(tmp_path):
     stage = survey(tmp_path / "photos", tmp_path / "run", masks=tmp_path / "masks", alignment=at)
     assert [frame.camera_lonlat[1] for frame in stage.frames] == pytest.approx([48.0, 49.0001], abs=1e-7)
     assert any("another photo of that name" in note for note in stage.frames[0].notes)
+
+
+def test_photos_from_very_different_heights_have_ground_pixels_of_their_own(tmp_path):
+    heights_m = {"near1": 1.0, "far1": 6.0, "far2": 5.8, "near2": 1.1, "near3": 1.0}
+    for k, (name, height_m) in enumerate(heights_m.items()):
+        line = write_photo(
+            tmp_path / "photos" / f"{name}.jpg", seed=k, latitude_deg=48.0 + 2e-5 * k, height_m=height_m
+        )
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / "masks" / f"{name}.png"), line)
+    stage = survey(tmp_path / "photos", tmp_path / "run", masks=tmp_path / "masks")
+    assert all(frame.status == "done" for frame in stage.frames) and len(stage.frames) == 5
+    pixel = NadirCamera(1.0, image_hw=HW).gsd_mm
+    for frame in stage.frames:
+        height_m = heights_m[Path(frame.name).stem]
+        assert frame.gsd_mm == pytest.approx(pixel * height_m, rel=0.1)
+    sizes = {round(float(c.fields["gsd_mm"]) / pixel) for ground in stage.grounds for c in ground.cracks}
+    assert sizes == {1, 6}
+    assert all(any("measured apart" in note for note in ground.notes) for ground in stage.grounds)

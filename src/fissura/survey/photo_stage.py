@@ -256,14 +256,13 @@ class PhotoStage:
             return placed
         for members in group_photos(posed):
             photos = [posed[i] for i in members]
-            flight = self._guard(partial(self._align, photos), [photo.look for photo in photos])
-            if flight is None:
-                continue
-            for i, photo in enumerate(photos):
-                placed[photo.look.name] = flight, i
-            self._add_track(flight)
-            for part in flight.parts:
-                self._keep(partial(self._measure_part, flight, part), [flight.photos[i].look for i in part])
+            flights = self._guard(partial(self._align, photos), [photo.look for photo in photos]) or []
+            for flight in flights:
+                for i, photo in enumerate(flight.photos):
+                    placed[photo.look.name] = flight, i
+                self._add_track(flight)
+                for part in flight.parts:
+                    self._keep(partial(self._measure_part, flight, part), [flight.photos[i].look for i in part])
         return placed
 
     def _keep(self, measure: Callable[[], GroundRecord], looks: Sequence[PhotoLook]) -> None:
@@ -283,7 +282,7 @@ class PhotoStage:
                 self._lost[look.name] = self._fail(look.source, look.path, error)
             return None
 
-    def _align(self, photos: Sequence[PosedPhoto]) -> PhotoFlight:
+    def _align(self, photos: Sequence[PosedPhoto]) -> list[PhotoFlight]:
         if len(photos) < 8:
             return align_photos(photos, self.folder)
         with ProgressLine("put together", 100, quiet=self.request.quiet, unit="%") as line:
