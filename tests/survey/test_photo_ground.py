@@ -1,5 +1,6 @@
 """Which photo a crack is shown in, which way the road runs under views at an angle, photos from very different heights."""
 
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,6 +51,21 @@ def test_the_road_on_the_ground_is_the_one_that_an_oblique_frame_shows(tilt_deg,
     # A route along that road gives the frame the same direction.
     route = SimpleNamespace(locate=lambda at: (np.zeros(1), np.zeros(1)), azimuth_deg=lambda chainage: 90.0 - true)
     assert abs((_direction_deg(Flight(pose), 0, route) - direction_deg + 90) % 180 - 90) < 0.1
+
+
+def test_directions_beside_many_cracks_take_little_memory():
+    rng = np.random.default_rng(0)
+    frames = [SeenFrame(FramePose(x=500.0 * k, turn=0.01 * k), LENS, 90.0) for k in range(400)]
+    points = np.column_stack([rng.uniform(-300, 300, 20_000), rng.uniform(0, 200_000, 20_000)])
+    at = _road_directions(frames, (10, 20))
+    tracemalloc.start()
+    found = at(points)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6  # twenty thousand points by 400 frames by two coordinates at once are 128 MB
+    nearest = np.clip(np.rint((points[:, 1] + 20) / 500), 0, 399)
+    assert np.abs((found - (90.0 - np.degrees(0.01 * nearest)) + 90) % 180 - 90).max() < 1e-3
+    assert at(points[:0]).shape == (0,)
 
 
 def test_a_crack_is_shown_in_a_photo_that_was_looked_at_there(monkeypatch):
