@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from fissura.survey.look_memory import LookMemory
 from fissura.survey.look_scales import faint_odds, plan_look_scales
 from fissura.survey.looking import GroundLooker
 from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, measure_ground
-from fissura.survey.placing import SIGMA_HEIGHT_M, TrackPoint, place_ground
+from fissura.survey.placing import SIGMA_HEIGHT_M, FlightPlace, TrackPoint, carry_scale, place_ground
 from fissura.survey.pose import USUAL_FOCAL_35MM, Lens
 from fissura.survey.registration import LARGEST_TILT_DEG, looks_flat
 from fissura.survey.request import SurveyRequest, shown_source
@@ -293,10 +293,7 @@ def _measure(run: VideoRun, result: FlightResult) -> list[MergedGround]:
         bounds = chart_bounds(frames)
         assert bounds is not None
         top, left, bottom, right = bounds
-        place = place_ground(
-            _track(run, result, chart), run.lens.focal_px, origin_xy=(left, top), gsd_mm=run.request.gsd_mm,
-            focal_sigma=0.03 if _known_focal(run) else 0.1, height_sigma_m=_height_sigma_m(run),
-        )  # fmt: skip
+        place = _place(run, result, chart, (left, top))
         grounds.append(measure_ground(
             run.canvas, frames, chart, place, origin_rc=(top, left), size_hw=(bottom - top, right - left),
             threshold=run.segmenter.threshold, rules=run.rules, confidence=run.segmenter.card.confidence,
@@ -306,15 +303,33 @@ def _measure(run: VideoRun, result: FlightResult) -> list[MergedGround]:
     return grounds
 
 
-def _track(run: VideoRun, result: FlightResult, chart: int) -> list[TrackPoint]:
-    """Where the camera was, on the ground and by telemetry."""
+def _place(run: VideoRun, result: FlightResult, chart: int, origin_xy: tuple[float, float]) -> FlightPlace:
+    """Scale and place of a chart; what the user gave of the scale is of the first one."""
+    request, first = run.request, next((seen.chart for seen in result.registered if seen.pose is not None), chart)
+    track, gsd_mm, height_sigma_m = _track(run, result, chart), request.gsd_mm, _height_sigma_m(run)
+    later = None
+    if chart != first and (gsd_mm is not None or request.height_m is not None):
+        known = (_track(run, result, which, by_telemetry=True) for which in (first, chart))
+        later = carry_scale(*known, run.lens.focal_px, gsd_mm=gsd_mm, height_m=request.height_m)
+    if later is not None:
+        track, gsd_mm, height_sigma_m = list(later.track), None, later.sigma_m
+    place = place_ground(
+        track, run.lens.focal_px, origin_xy=origin_xy, gsd_mm=gsd_mm,
+        focal_sigma=0.03 if _known_focal(run) else 0.1, height_sigma_m=height_sigma_m,
+    )  # fmt: skip
+    return place if later is None else replace(place, notes=(*place.notes, later.note))
+
+
+def _track(run: VideoRun, result: FlightResult, chart: int, *, by_telemetry: bool = False) -> list[TrackPoint]:
+    """Where the camera was, on the ground and by telemetry; heights as the user gave them, or by telemetry alone."""
     points = []
+    given_m = None if by_telemetry else run.request.height_m
     for seen in result.registered:
         if seen.pose is None or seen.chart != chart:
             continue
-        at, height = (seen.pose.x, seen.pose.y), run.request.height_m
+        at = seen.pose.x, seen.pose.y
         if run.telemetry is None:
-            points.append(TrackPoint(at, seen.pose.log_height, height_m=height))
+            points.append(TrackPoint(at, seen.pose.log_height, height_m=given_m))
             continue
         known = run.telemetry.at(seen.time_s)
         azimuth = None
@@ -323,7 +338,7 @@ def _track(run: VideoRun, result: FlightResult, chart: int) -> list[TrackPoint]:
             azimuth = up_azimuth_deg(pitch, known.roll_deg or 0.0, known.yaw_deg) - math.degrees(seen.pose.turn)
         points.append(TrackPoint(
             at, seen.pose.log_height, known.latitude_deg, known.longitude_deg,
-            _above_road(run, known.relative_altitude_m) if height is None else height, azimuth,
+            _above_road(run, known.relative_altitude_m) if given_m is None else given_m, azimuth,
         ))  # fmt: skip
     return points
 
