@@ -64,7 +64,8 @@ def test_poses_without_errors_are_the_same():
     found = adjust_photos(wrong, priors, pairs, gsd_mm=GSD_MM)
     assert adjust_poses(wrong, priors, pairs, gsd_mm=GSD_MM) == found.poses
     some = found.only([1, 4, 5])
-    assert some.poses == tuple(found.poses[i] for i in (1, 4, 5)) and (some.covariances[2] == found.covariances[5]).all()
+    assert some.poses == tuple(found.poses[i] for i in (1, 4, 5))
+    assert (some.covariances[2] == found.covariances[5]).all()
     assert set(some.pairs) == {
         (a, b) for a, i in enumerate((1, 4, 5)) for b, j in enumerate((1, 4, 5)) if (i, j) in found.pairs
     }  # fmt: skip

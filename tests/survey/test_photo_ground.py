@@ -1,4 +1,4 @@
-"""Which photo a crack is shown in, which way the road runs under views at an angle, photos from very different heights."""
+"""Which photo a crack is shown in, which way the road runs in oblique views, photos from very different heights."""
 
 import tracemalloc
 from pathlib import Path
@@ -10,9 +10,9 @@ import pytest
 
 from fissura.geo.homography import transform
 from fissura.survey import photo_ground
-from fissura.survey.merged import SeenFrame, _road_directions
 from fissura.survey.backdrop import Backdrop
 from fissura.survey.ground import GroundCanvas
+from fissura.survey.merged import SeenFrame, _road_directions
 from fissura.survey.photo_ground import _best_photos, _cell_values, _direction_deg, _mark, _put, split_heights
 from fissura.survey.photo_pose import footprint
 from fissura.survey.pose import FramePose, Lens

@@ -318,11 +318,11 @@ def is_whole(folder: RunFolder, name: str) -> bool:
 def _is_sound_png(path: Path) -> bool:
     """Whether a PNG is there to its end, by the checksums of its chunks: nothing has to be decoded."""
     try:
-        data = memoryview(path.read_bytes())
+        data = path.read_bytes()
     except OSError:
         return False
     at = len(_PNG)
-    while data[: len(_PNG)] == _PNG and at + 12 <= len(data):
+    while data.startswith(_PNG) and at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")
         if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             return False

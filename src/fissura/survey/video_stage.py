@@ -309,8 +309,8 @@ def _place(run: VideoRun, result: FlightResult, chart: int, origin_xy: tuple[flo
     track, gsd_mm, height_sigma_m = _track(run, result, chart), request.gsd_mm, _height_sigma_m(run)
     later = None
     if chart != first and (gsd_mm is not None or request.height_m is not None):
-        known = (_track(run, result, which, by_telemetry=True) for which in (first, chart))
-        later = carry_scale(*known, run.lens.focal_px, gsd_mm=gsd_mm, height_m=request.height_m)
+        before, here = (_track(run, result, which, by_telemetry=True) for which in (first, chart))
+        later = carry_scale(before, here, run.lens.focal_px, gsd_mm=gsd_mm, height_m=request.height_m)
     if later is not None:
         track, gsd_mm, height_sigma_m = list(later.track), None, later.sigma_m
     place = place_ground(
