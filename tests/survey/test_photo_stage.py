@@ -134,7 +134,9 @@ def test_files_of_photos_of_like_names_are_their_own(tmp_path, latitudes_deg):
 
 
 @pytest.mark.parametrize("kind", ["work/photos/{}.npz", "probability/{}.png"])
-@pytest.mark.parametrize("damage", [lambda data: data[:-40], lambda data: data[:60] + b"\0\0\0\0" + data[64:]])
+@pytest.mark.parametrize("damage", [
+    lambda data: data[:-40], lambda data: data[:60] + b"\0\0\0\0" + data[64:], lambda data: bytes(len(data)),
+])  # fmt: skip
 def test_a_photo_whose_files_are_damaged_is_looked_at_again(tmp_path, monkeypatch, kind, damage):
     for k, name in enumerate("ab"):
         line = write_photo(tmp_path / "photos" / f"{name}.jpg", seed=k, latitude_deg=48.0 + 5e-6 * k)

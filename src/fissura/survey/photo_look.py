@@ -35,7 +35,7 @@ from fissura.types import BoolMask, Probability, RgbImage
 _CELLS_WIDE = 480
 _CELL_MM, _LEAST_REDUCED, _MOST_REDUCED = 42.0, 1.3, 4.0
 _NOTCH, _NOTCH_DEPTH = 0.35, 13
-_PNG, _AGAIN = b"\x89PNG\r\n\x1a\n", "the same command looks at its photo again"
+_PNG, _AGAIN = b"\x89PNG\r\n\x1a\n", "delete it, and the same command looks at its photo again"
 ASLANT_DEG = 45.0
 """Of slices to the road. Networks learn from photographs in which joints lie along the picture's sides, and take clear
 straight cracks along a slice's sides for joints, too; most cracks of a road run along or across it. On three drawn
@@ -306,30 +306,34 @@ def read_probability(folder: RunFolder, name: str) -> npt.NDArray[np.uint8]:
 def is_whole(folder: RunFolder, name: str) -> bool:
     """Whether all files of a look are there, and sound where they are read again: a user may have deleted some."""
     out = folder.out
-    if not all(path.is_file() for path in (out / "masks" / f"{name}.png", out / "overlays" / f"{name}.jpg")):
+    probability = out / "probability" / f"{name}.png"
+    files = (probability, out / "masks" / f"{name}.png", out / "overlays" / f"{name}.jpg")
+    if not all(path.is_file() for path in files) or _is_damaged_png(probability):
         return False
     try:
         _read_arrays(folder, name, "seen", "points", "descriptors")
     except ImageError:
         return False
-    return _is_sound_png(out / "probability" / f"{name}.png")
+    return True
 
 
-def _is_sound_png(path: Path) -> bool:
-    """Whether a PNG is there to its end, by the checksums of its chunks: nothing has to be decoded."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return False
+def _is_damaged_png(path: Path) -> bool:
+    """Whether a PNG has lost its end or anything else, by the checksums of its chunks: nothing has to be decoded.
+
+    What never was a PNG somebody has put there: it stays, and whoever reads it says so.
+    """
+    data = path.read_bytes()
+    if not data.startswith(_PNG):
+        return not data.strip(b"\0")
     at = len(_PNG)
-    while data.startswith(_PNG) and at + 12 <= len(data):
+    while at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")
         if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
-            return False
-        if data[at + 4 : at + 8] == b"IEND":
             return True
+        if data[at + 4 : at + 8] == b"IEND":
+            return False
         at = end + 4
-    return False
+    return True
 
 
 def _read_arrays(folder: RunFolder, name: str, *keys: str) -> list[Any]:
