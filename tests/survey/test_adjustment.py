@@ -9,7 +9,7 @@ from fissura.geo.gsd import estimate_photo_scale
 from fissura.geo.homography import transform
 from fissura.geo.metadata import PhotoMetadata
 from fissura.geo.odm import AlignedPhoto
-from fissura.survey.adjustment import adjust_photos
+from fissura.survey.adjustment import adjust_photos, adjust_poses
 from fissura.survey.photo_match import PhotoPair, find_turned, level_poses, plan_pairs, without_strays
 from fissura.survey.photo_pose import (
     GroundFrame,
@@ -56,6 +56,19 @@ def test_what_is_right_stays():
     assert found.residual_px < 1e-6
     for a, b in zip(found.poses, poses, strict=True):
         np.testing.assert_allclose(a.vector(), b.vector(), atol=1e-6)
+
+
+def test_poses_without_errors_are_the_same():
+    poses, priors, pairs = made_flight(tilt_deg=3.0)
+    wrong = [pose.moved(np.array([50.0, -80.0, 0.01, 0.02, 0.0, 0.01]) * (-1) ** k) for k, pose in enumerate(poses)]
+    found = adjust_photos(wrong, priors, pairs, gsd_mm=GSD_MM)
+    assert adjust_poses(wrong, priors, pairs, gsd_mm=GSD_MM) == found.poses
+    some = found.only([1, 4, 5])
+    assert some.poses == tuple(found.poses[i] for i in (1, 4, 5))
+    assert (some.covariances[2] == found.covariances[5]).all()
+    assert set(some.pairs) == {
+        (a, b) for a, i in enumerate((1, 4, 5)) for b, j in enumerate((1, 4, 5)) if (i, j) in found.pairs
+    }  # fmt: skip
 
 
 def test_errors_of_single_photos_are_found_through_the_others():

@@ -1,15 +1,21 @@
 """The mosaic: backdrop, road in detail, and white where nothing was seen."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fissura.geo.homography import transform
+from fissura.report.records import SurveyCrack
+from fissura.survey import mosaic, video_results
 from fissura.survey.backdrop import REDUCTION, Backdrop
-from fissura.survey.ground import GroundCanvas
+from fissura.survey.ground import GroundCanvas, GroundWindow
+from fissura.survey.ground_record import GroundRecord
 from fissura.survey.mosaic import paint_mosaic
 from fissura.survey.pose import FramePose, Lens
+from fissura.types import RgbImage
 
 LENS = Lens(520.0, (360, 640))
 
@@ -62,3 +68,76 @@ def test_a_view_to_the_horizon_is_left_out() -> None:
     backdrop.paste(flat(90), FramePose(tilt_x=np.radians(30)).ground_from_frame(LENS))
     assert backdrop.bounds_rc is not None
     assert backdrop.read(-8 * REDUCTION, -8 * REDUCTION, 8 * REDUCTION, 8 * REDUCTION).shape == (16, 16, 3)
+
+
+def wide_ground(folder: Path) -> tuple[GroundCanvas, Backdrop]:
+    """Frames and detail on ground 9000 pixels wide."""
+    rng, canvas, backdrop = np.random.default_rng(0), GroundCanvas(folder), Backdrop()
+    for k in range(14):
+        rgb = rng.integers(0, 255, (360, 640, 3)).astype(np.uint8)
+        backdrop.paste(rgb, FramePose(x=641.3 * k, turn=0.1 * k).ground_from_frame(LENS))
+    ones = np.ones((150, 700), np.float32)
+    for left in (-300, 3700, 8000):
+        rgb = rng.integers(0, 255, (*ones.shape, 3)).astype(np.uint8)
+        canvas.paste(-80, left, ones * 0, ones, rgb, keep_old=ones)
+    return canvas, backdrop
+
+
+@pytest.mark.parametrize("factor", [1, 3, 4])
+def test_blocks_of_a_mosaic_are_the_same_as_all_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: int
+) -> None:
+    canvas, backdrop = wide_ground(tmp_path)
+    blocks = paint_mosaic(canvas, backdrop, (-403, -501), (803, 9601), factor)
+    monkeypatch.setattr(mosaic, "_ACROSS_PX", 10**6)
+    assert (blocks == paint_mosaic(canvas, backdrop, (-403, -501), (803, 9601), factor)).all()
+
+
+@pytest.mark.parametrize("factor", [1, 34])
+def test_the_memory_of_a_mosaic_does_not_grow_with_its_width(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: int
+) -> None:
+    canvas, asked = GroundCanvas(tmp_path), []
+    plain = canvas.read
+
+    def read(rows: slice, columns: slice) -> GroundWindow:
+        asked.append((rows.stop - rows.start, columns.stop - columns.start))
+        return plain(rows, columns)
+
+    monkeypatch.setattr(canvas, "read", read)
+    picture = paint_mosaic(canvas, Backdrop(), (0, 0), (100, 300_000 if factor > 1 else 9_000), factor)
+    assert (picture == 255).all()
+    assert max(height for height, _ in asked) <= 2400 and max(width for _, width in asked) <= 4096
+
+
+@pytest.mark.parametrize("across_px", [3000, 12_000])
+def test_the_picture_of_a_long_crack_is_painted_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, across_px: int
+) -> None:
+    canvas, cuts, painted = GroundCanvas(tmp_path), [], []
+    monkeypatch.setattr(video_results, "add_pictures", lambda record, out, title, cut, rules: cuts.append(cut))
+    plain = video_results.paint_mosaic
+
+    def paint(*args: Any) -> RgbImage:
+        painted.append(plain(*args))
+        return painted[-1]
+
+    monkeypatch.setattr(video_results, "paint_mosaic", paint)
+    measured = SimpleNamespace(scale=None, graph=SimpleNamespace(size_hw=(900, across_px + 800)))
+    ground: Any = SimpleNamespace(measurement=measured, origin_rc=(-450, -900))
+    ones = np.ones((600, 1500), np.float32)
+    # A dark field in the middle of the crack.
+    canvas.paste(-300, across_px // 2 - 1250, ones * 0, ones, np.full((600, 1500, 3), 60, np.uint8), keep_old=ones)
+    video_results._add_pictures(GroundRecord(), ground, canvas, Backdrop(), tmp_path, "a", None)
+    extent = (400, 440, 400 + across_px, 460)
+    monkeypatch.setattr(video_results, "crack_box_px", lambda fields: extent)
+    rgb, _ = cuts[0](SurveyCrack({}, None))
+    assert painted[0].size < 30_000_000 and max(rgb.shape[:2]) == 480
+    if across_px == 3000:
+        assert painted[0].shape[:2] == (1520, 4500)
+    # In the picture the field lies in the middle, and takes as much of it as of the crack and the ground around it;
+    # long before and after the crack there is none.
+    shown = min(1.25 * across_px, across_px + 800)
+    dark = np.flatnonzero((rgb < 255).any(axis=(0, 2)))
+    assert dark.mean() / rgb.shape[1] == pytest.approx(0.5, abs=0.02)
+    assert len(dark) / rgb.shape[1] == pytest.approx(1500 / shown, abs=0.02)

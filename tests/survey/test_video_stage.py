@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from dataclasses import replace
 
 import pytest
@@ -131,3 +132,47 @@ def test_a_video_that_breaks_off_is_not_complete(film, tmp_path, segmenter):
     assert outcome.frames[0].status == "done" and not outcome.complete and not outcome.figures["complete"]
     # Where the user ends the flight before, nothing is missing.
     assert survey(broken, tmp_path / "start", segmenter, seconds=0.3).complete
+
+
+def test_a_video_that_cannot_be_annotated_keeps_what_was_measured(film, tmp_path, segmenter, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(video_stage, "write_annotated", lambda *args, **options: 1 / 0)
+        failed = survey(film, tmp_path / "run", segmenter, annotate=True)
+    assert len(failed.grounds) == 2 and not failed.complete and not failed.figures["complete"]
+    assert any("flight.mp4 has no annotated video: ZeroDivisionError" in note for note in failed.notes)
+    # The same command tries again.
+    again = survey(film, tmp_path / "run", segmenter, annotate=True)
+    assert again.complete and (tmp_path / "run" / "annotated" / "flight.mp4").is_file()
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_while_a_flight_is_measured(film, tmp_path, segmenter, monkeypatch, presses):
+    plain, before = video_stage._measure, signal.getsignal(signal.SIGINT)
+
+    def pressed(run, result):
+        for _ in range(presses):
+            signal.raise_signal(signal.SIGINT)
+        return plain(run, result)
+
+    monkeypatch.setattr(video_stage, "_measure", pressed)
+    if presses == 2:
+        with pytest.raises(KeyboardInterrupt):
+            survey(film, tmp_path / "run", segmenter)
+    else:
+        outcome = survey(film, tmp_path / "run", segmenter)
+        assert outcome.stopped and outcome.complete and len(outcome.grounds) == 2
+        monkeypatch.delattr(video_stage, "open_video")  # it is finished
+        assert not survey(film, tmp_path / "run", segmenter).stopped
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_in_a_flight_is_told_to_the_run(film, tmp_path, segmenter, monkeypatch):
+    plain = video_stage._log
+
+    def pressed(run, looked):
+        run.stopped = True
+        plain(run, looked)
+
+    monkeypatch.setattr(video_stage, "_log", pressed)
+    outcome = survey(film, tmp_path / "run", segmenter)
+    assert outcome.stopped and not outcome.complete and outcome.frames[0].status == "done"

@@ -47,6 +47,14 @@ class AdjustedPhotos:
     residual_px: float
     pairs: tuple[tuple[int, int], ...] = ()
 
+    def only(self, members: Sequence[int]) -> AdjustedPhotos:
+        """Some of the photos, in that order; pairs within them."""
+        place = {old: new for new, old in enumerate(members)}
+        pairs = tuple((place[i], place[j]) for i, j in self.pairs if i in place and j in place)
+        return AdjustedPhotos(
+            tuple(self.poses[i] for i in members), self.covariances[list(members)], self.residual_px, pairs
+        )
+
     def scale_sigma(self, part: Sequence[int]) -> float:
         """Relative standard error of lengths on the ground of some photos: what all share, and what each adds."""
         return float(np.median(np.sqrt(self.covariances[list(part), 3, 3])))
@@ -65,7 +73,7 @@ class AdjustedPhotos:
 def adjust_photos(
     poses: Sequence[FramePose], priors: Sequence[PosePrior], pairs: Sequence[PhotoPair], *, gsd_mm: float
 ) -> AdjustedPhotos:
-    """Least-squares poses.
+    """Least-squares poses with their errors.
 
     Args:
         poses: Where each photo is by its own data, on ground of ``gsd_mm``.
@@ -73,6 +81,45 @@ def adjust_photos(
         pairs: Points that photos share.
         gsd_mm: Side of a ground pixel.
     """
+    from scipy.sparse.linalg import splu
+
+    fit = _fit(poses, priors, pairs, gsd_mm)
+    used = fit.used
+    system, _ = _normal_equations(
+        fit.theta, fit.shared, fit.expected, fit.weights, fit.common, priors, used, np.ones(len(used))
+    )
+    covariances = _covariances(splu(system), len(poses))
+    distances = [np.linalg.norm(_difference(fit.theta, priors, pair), axis=1) for pair in used]
+    residual = float(np.median(np.concatenate(distances))) if distances else float("nan")
+    return AdjustedPhotos(fit.poses, covariances, residual, tuple((pair.first, pair.second) for pair in used))
+
+
+def adjust_poses(
+    poses: Sequence[FramePose], priors: Sequence[PosePrior], pairs: Sequence[PhotoPair], *, gsd_mm: float
+) -> tuple[FramePose, ...]:
+    """The poses of `adjust_photos` alone: for hundreds of photos most of the time goes into the errors."""
+    return _fit(poses, priors, pairs, gsd_mm).poses
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """The end of the least squares: the unknowns, what they started from, and the pairs that count."""
+
+    theta: Vector
+    shared: Vector
+    expected: Vector
+    weights: Vector
+    common: Vector
+    used: tuple[PhotoPair, ...]
+
+    @property
+    def poses(self) -> tuple[FramePose, ...]:
+        return tuple(FramePose.from_vector(t) for t in self.theta)
+
+
+def _fit(
+    poses: Sequence[FramePose], priors: Sequence[PosePrior], pairs: Sequence[PhotoPair], gsd_mm: float
+) -> _Fit:
     from scipy.sparse.linalg import splu
 
     expected = np.array([p.vector() for p in poses])
@@ -93,15 +140,8 @@ def adjust_photos(
         if moved < 0.01 and reach < 1e-3:
             break
         reach *= _ANNEALING
-    used = [pair for pair, weight in zip(pairs, trust, strict=True) if weight > 0.25]
-    system, _ = _normal_equations(theta, shared, expected, weights, common, priors, used, np.ones(len(used)))
-    covariances = _covariances(splu(system), len(poses))
-    distances = [np.linalg.norm(_difference(theta, priors, pair), axis=1) for pair in used]
-    residual = float(np.median(np.concatenate(distances))) if distances else float("nan")
-    return AdjustedPhotos(
-        tuple(FramePose.from_vector(t) for t in theta), covariances, residual,
-        tuple((pair.first, pair.second) for pair in used),
-    )  # fmt: skip
+    used = tuple(pair for pair, weight in zip(pairs, trust, strict=True) if weight > 0.25)
+    return _Fit(theta, shared, expected, weights, common, used)
 
 
 def _trust(theta: Vector, priors: Sequence[PosePrior], pairs: Sequence[PhotoPair], reach: float) -> Vector:

@@ -18,12 +18,14 @@ from fissura.imaging.width_scale import plan_width_scale
 from fissura.imaging.write import as_output_error
 from fissura.survey.flight import VideoFrameLike
 from fissura.survey.merged import MergedGround
-from fissura.survey.pose import FramePose, Lens
+from fissura.survey.pose import FramePose, Lens, Matrix, PointsXY, depth
 from fissura.survey.registration import Registered
 from fissura.types import RgbImage
 
 _LONGEST_GAP_S = 1.0
 _STEP = 4
+_NEAREST = 0.1
+"""Share of the nearest shown ground's depth from which on a line is drawn: below lies what is behind the camera."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,8 @@ def write_annotated(
     h, w = lens.size_hw
     shrink = min(1.0, most_rows / h)
     size_wh = round(w * shrink) // 2 * 2, round(h * shrink) // 2 * 2
-    temporary = path.with_name(f".{path.name}.part")
+    # The suffix stays: by it OpenCV chooses the container.
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     count = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,16 +142,39 @@ def _draw(
     pose, chart = where
     matrix = np.diag([shrink, shrink, 1.0]) @ pose.frame_from_ground(lens)
     h, w = lens.size_hw
-    seen = transform(pose.ground_from_frame(lens), np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64))
-    low, high = seen.min(axis=0), seen.max(axis=0)
+    ground, corners = pose.ground_from_frame(lens), np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
+    ahead = depth(ground, corners)
+    seen = transform(ground, corners)
+    low, high = (seen.min(axis=0), seen.max(axis=0)) if ahead.min() > 0 else (np.full(2, -np.inf), np.full(2, np.inf))
     thick = max(1, round(rgb.shape[0] / 540))
     for line in lines:
         x0, y0, x1, y1 = line.box
         if line.chart != chart or x1 < low[0] or x0 > high[0] or y1 < low[1] or y0 > high[1]:
             continue
-        points = np.rint(transform(matrix, line.ground_xy) * 2**_STEP).astype(np.int32)
-        cv2.polylines(rgb, [points], False, (12, 12, 16), thick + 2, cv2.LINE_AA, _STEP)
-        cv2.polylines(rgb, [points], False, line.colour, thick, cv2.LINE_AA, _STEP)
+        pieces = [
+            np.rint(transform(matrix, xy) * 2**_STEP).astype(np.int32)
+            for xy in _pieces_ahead(matrix, line.ground_xy, _NEAREST / float(ahead.max()))
+        ]
+        cv2.polylines(rgb, pieces, False, (12, 12, 16), thick + 2, cv2.LINE_AA, _STEP)
+        cv2.polylines(rgb, pieces, False, line.colour, thick, cv2.LINE_AA, _STEP)
+
+
+def _pieces_ahead(matrix: Matrix, ground_xy: PointsXY, least: float) -> list[PointsXY]:
+    """The parts of a line before the camera, where ground pixels have at least a depth through ``matrix``.
+
+    Points behind an oblique camera have a place in its picture, too, mirrored through its middle.
+    """
+    beyond = depth(matrix, ground_xy) - least
+    shown = beyond > 0
+    if shown.all():
+        return [ground_xy]
+    # Depth changes evenly along a straight line on the ground.
+    before = np.flatnonzero(shown[1:] != shown[:-1])
+    share = beyond[before] / (beyond[before] - beyond[before + 1])
+    edges = ground_xy[before] + share[:, None] * (ground_xy[before + 1] - ground_xy[before])
+    line, shown = np.insert(ground_xy, before + 1, edges, axis=0), np.insert(shown, before + 1, True)
+    cuts = np.flatnonzero(shown[1:] != shown[:-1]) + 1
+    return [piece for piece, own in zip(np.split(line, cuts), np.split(shown, cuts), strict=True) if own[0]]
 
 
 def _label(rgb: RgbImage, text: str) -> None:

@@ -31,6 +31,7 @@ RESAMPLED_SIGMA_PX = 0.2
 """Error of a width, common to all of a flight, from JPEG, interpolation and a frame's own blur: 0.15 and 0.19 px on two
 drawn flights (seeds 501 and 502 of `benchmarks/survey_truth.py`), where the fits alone state 0.09."""
 _PAD_PX = 32
+_MOST_DISTANCES = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +187,12 @@ def _road_directions(
 
     def at(points_rc: Points) -> npt.NDArray[np.float64]:
         xy = points_rc[:, ::-1] + (origin_rc[1], origin_rc[0])
-        nearest = np.linalg.norm(xy[:, None] - centres[None], axis=2).argmin(axis=1)
-        return np.asarray(angles[nearest], np.float64)
+        step = max(_MOST_DISTANCES // len(centres), 1)  # points at a time: cracks and frames are both in thousands
+        nearest = [
+            np.linalg.norm(xy[k : k + step, None] - centres[None], axis=2).argmin(axis=1)
+            for k in range(0, len(xy), step)
+        ]
+        return np.asarray(angles[np.concatenate([*nearest, np.zeros(0, np.intp)])], np.float64)
 
     return at
 

@@ -22,6 +22,8 @@ from fissura.survey.merged import MergedGround
 from fissura.types import RgbImage
 
 _MAP_PX = 2400
+_ACROSS_PX = 4096
+"""Ground pixels across that are painted at a time."""
 MOST_SIDE_PX = 9000
 """Longer side of a mosaic."""
 
@@ -105,25 +107,37 @@ def paint_mosaic(
     top, left = origin_rc
     height, width = -(-size_hw[0] // factor), -(-size_hw[1] // factor)
     out = np.full((height, width, 3), 255, np.uint8)
-    step = -(-TILE_PX * 4 // (factor * REDUCTION)) * REDUCTION  # mosaic rows at a time: memory stays small
-    for row in range(0, height, step):
-        rows = min(step, height - row)
-        g0, g1 = top + row * factor, top + (row + rows) * factor
-        a0, a1 = (g0 // REDUCTION - 1) * REDUCTION, (-(-g1 // REDUCTION) + 1) * REDUCTION
-        b0, b1 = (left // REDUCTION - 1) * REDUCTION, (-(-(left + width * factor) // REDUCTION) + 1) * REDUCTION
-        small = backdrop.read(a0, b0, a1, b1)
-        shift = (factor - REDUCTION) / 2  # between the middles of their first pixels
-        matrix = np.array([[factor, 0, left - b0 + shift], [0, factor, g0 - a0 + shift]], np.float64) / REDUCTION
-        band = cv2.warpAffine(small, matrix, (width, rows), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-        # Where the backdrop ends, its pixels are mixed with nothing: they stay white.
-        shown = np.where(small.any(axis=2), 255, 0).astype(np.uint8)
-        whole = cv2.warpAffine(shown, matrix, (width, rows), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP) == 255
-        window = canvas.read(slice(g0, g1), slice(left, left + width * factor))
-        detail = cv2.resize(window.rgb, (width, rows), interpolation=cv2.INTER_AREA)
-        covered = cv2.resize(window.seen.astype(np.float32), (width, rows), interpolation=cv2.INTER_AREA) > 0.999
-        band = np.where(covered[:, :, None], detail, band)
-        out[row : row + rows] = np.where((whole | covered)[:, :, None], band, 255)
+    # Mosaic rows and columns at a time: memory stays small, however long and wide the ground is.
+    down, across = -(-TILE_PX * 4 // (factor * REDUCTION)) * REDUCTION, max(_ACROSS_PX // factor, 1)
+    for row in range(0, height, down):
+        for column in range(0, width, across):
+            block = out[row : row + down, column : column + across]
+            block[:] = _paint_block(canvas, backdrop, top + row * factor, left + column * factor, block.shape, factor)
     return out
+
+
+def _paint_block(
+    canvas: GroundCanvas, backdrop: Backdrop, top: int, left: int, shape: tuple[int, ...], factor: int
+) -> RgbImage:
+    """A piece of the mosaic, of so many rows and columns from a ground row and column on."""
+    rows, columns = shape[:2]
+    bottom, right = top + rows * factor, left + columns * factor
+    a0, a1 = (top // REDUCTION - 1) * REDUCTION, (-(-bottom // REDUCTION) + 1) * REDUCTION
+    b0, b1 = (left // REDUCTION - 1) * REDUCTION, (-(-right // REDUCTION) + 1) * REDUCTION
+    small = backdrop.read(a0, b0, a1, b1)
+    shift = (factor - REDUCTION) / 2  # between the middles of their first pixels
+    # All of its numbers are sixteenths, so OpenCV's fixed point gives each pixel the same in whatever block it lies.
+    matrix = np.array([[factor, 0, left - b0 + shift], [0, factor, top - a0 + shift]], np.float64) / REDUCTION
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    behind = cv2.warpAffine(small, matrix, (columns, rows), flags=flags)
+    # Where the backdrop ends, its pixels are mixed with nothing: they stay white.
+    shown = np.where(small.any(axis=2), 255, 0).astype(np.uint8)
+    whole = cv2.warpAffine(shown, matrix, (columns, rows), flags=flags) == 255
+    window = canvas.read(slice(top, bottom), slice(left, right))
+    detail = cv2.resize(window.rgb, (columns, rows), interpolation=cv2.INTER_AREA)
+    covered = cv2.resize(window.seen.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA) > 0.999
+    behind = np.where(covered[:, :, None], detail, behind)
+    return np.asarray(np.where((whole | covered)[:, :, None], behind, 255), np.uint8)
 
 
 def _in_words(crack: Crack) -> str:

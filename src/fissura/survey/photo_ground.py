@@ -23,7 +23,7 @@ from fissura.measure.model import Crack
 from fissura.measure.rules import RuleSet
 from fissura.report.records import SurveyCrack
 from fissura.spec import ConfidenceCurve
-from fissura.survey.adjustment import AdjustedPhotos, adjust_photos
+from fissura.survey.adjustment import AdjustedPhotos, adjust_photos, adjust_poses
 from fissura.survey.backdrop import Backdrop
 from fissura.survey.flight import LEAST_SHARPNESS
 from fissura.survey.ground import CELL_PX, GroundCanvas
@@ -51,6 +51,9 @@ _RIM_PX, _RIM_QUALITY = 24, 0.6
 _EDGE_LOSS = 0.2
 """The corner of a photo counts so much less than its middle: relief and lens errors are largest there."""
 _COARSEST = 4.0
+_FINER = 1.5
+"""Photos with so much finer pixels than the ground's are reduced before they are brought to it."""
+_MOST_CELLS = 1 << 20
 _ROUTE_REACH_M = 30.0
 """A route further away says nothing about the road in a photo."""
 
@@ -83,6 +86,7 @@ class PhotoFlight:
         turned: Quarters of a circle by which each was turned by hand.
         pairs: Photos that were joined by shared points.
         parts: Indices of the photos of each connected piece of ground.
+        apart: Photos from much nearer or further away lie beside these and are a flight of their own.
     """
 
     photos: tuple[PosedPhoto, ...]
@@ -91,6 +95,7 @@ class PhotoFlight:
     turned: tuple[int, ...]
     pairs: tuple[tuple[int, int], ...]
     parts: tuple[tuple[int, ...], ...]
+    apart: bool = False
 
     def lens(self, index: int) -> Lens:
         """Of a photo."""
@@ -120,13 +125,17 @@ def group_photos(photos: Sequence[PosedPhoto], *, reach_m: float = 1000.0) -> li
 
 def align_photos(
     photos: Sequence[PosedPhoto], folder: RunFolder, *, progress: Callable[[int, int], None] | None = None
-) -> PhotoFlight:
+) -> list[PhotoFlight]:
     """Put photos together by their own data and by the points they share.
 
     Args:
         photos: Of one group (`group_photos`).
         folder: Of the run, for their features.
         progress: Told how many pairs of how many are compared.
+    Returns:
+        One flight, as a rule. No size of ground pixels serves a photo from 3 m and one from 60 m: where photos see the
+        ground in so different sizes, each of several flights has those of like ones, all in the places they have by
+        all of the photos.
     """
     priors = [p.prior for p in photos]
     lenses = [p.lens for p in priors]
@@ -140,17 +149,44 @@ def align_photos(
     quarters = find_turned(poses, lenses, pairs, suspects=[p.suspect for p in photos], slack_px=slack_px)
     levelled = level_poses(poses, quarters, lenses)
     pairs = without_strays(pairs, levelled, lenses, slack_px=slack_px)
-    first = adjust_photos(levelled, priors, pairs, gsd_mm=ground.gsd_mm)
-    # Ground pixels as fine as the photos turned out to be, not as they said.
-    finer = float(np.exp(np.percentile([p.log_height for p in first.poses], 25)))
-    ground = replace(ground, gsd_mm=ground.gsd_mm * finer)
-    poses = level_poses([ground.pose(p) for p in priors], quarters, lenses)
-    adjusted = adjust_photos(poses, priors, pairs, gsd_mm=ground.gsd_mm)
-    placed = zip(adjusted.poses, lenses, strict=True)
-    parts = _overlapping([Polygon(footprint(p, lens, coarsest=_COARSEST)[0]) for p, lens in placed])
-    return PhotoFlight(
-        tuple(photos), ground, adjusted, tuple(quarters), adjusted.pairs, tuple(tuple(part) for part in parts)
-    )  # fmt: skip
+    heights = [p.log_height for p in adjust_poses(levelled, priors, pairs, gsd_mm=ground.gsd_mm)]
+    levels = split_heights(heights)
+    flights = []
+    for members in levels:
+        # Ground pixels as fine as the photos turned out to be, not as they said.
+        finer = float(np.exp(np.percentile([heights[i] for i in members], 25)))
+        own = replace(ground, gsd_mm=ground.gsd_mm * finer)
+        poses = level_poses([own.pose(p) for p in priors], quarters, lenses)
+        adjusted = adjust_photos(poses, priors, pairs, gsd_mm=own.gsd_mm).only(members)
+        placed = zip(adjusted.poses, [lenses[i] for i in members], strict=True)
+        parts = _overlapping([Polygon(footprint(p, lens, coarsest=_COARSEST)[0]) for p, lens in placed])
+        flights.append(PhotoFlight(
+            tuple(photos[i] for i in members), own, adjusted, tuple(quarters[i] for i in members), adjusted.pairs,
+            tuple(tuple(part) for part in parts), len(levels) > 1,
+        ))  # fmt: skip
+    return flights
+
+
+def split_heights(log_heights: Sequence[float]) -> list[list[int]]:
+    """Indices of photos by how large they see the ground: in each group at most so differently as one view does.
+
+    Photos of a group that is more different are parted at the widest gap between their heights.
+
+    Args:
+        log_heights: `FramePose.log_height` of each; logarithms of the size of its pixels on the ground will do.
+
+    >>> split_heights([0.0, 3.0, 0.2, 3.1]), split_heights([0.0, 0.7, 1.3])
+    ([[0, 2], [1, 3]], [[0, 1, 2]])
+    """
+    order = np.argsort(log_heights, kind="stable")
+    rising = np.asarray(log_heights, np.float64)[order]
+    if not len(order) or rising[-1] - rising[0] <= np.log(_COARSEST):
+        return [list(range(len(order)))]
+    cut = int(np.diff(rising).argmax()) + 1
+    groups = []
+    for side in (np.sort(order[:cut]), np.sort(order[cut:])):
+        groups += [[int(side[i]) for i in group] for group in split_heights([log_heights[k] for k in side])]
+    return sorted(groups)
 
 
 def _slack_m(priors: Sequence[PosePrior]) -> float:
@@ -224,16 +260,35 @@ def _cell_values(flight: PhotoFlight, i: int, folder: RunFolder) -> tuple[int, i
     outline = flight.outline(i)
     left, top = np.floor(outline.min(axis=0) / CELL_PX).astype(int)
     right, bottom = np.ceil(outline.max(axis=0) / CELL_PX).astype(int)
-    rows, columns = np.mgrid[top:bottom, left:right]
-    centres = np.column_stack([columns.ravel(), rows.ravel()]).astype(np.float64) * CELL_PX + (CELL_PX - 1) / 2
-    value = _values(flight, i, centres, read_seen(folder, flight.photos[i].look.name))
-    return int(top), int(left), value.reshape(rows.shape)
+    seen, blocks = read_seen(folder, flight.photos[i].look.name), []
+    step = max(_MOST_CELLS // max(int(right - left), 1), 1)  # rows at a time: each cell takes twenty numbers on its way
+    for first in range(top, bottom, step):
+        rows, columns = np.mgrid[first : min(first + step, bottom), left:right]
+        centres = np.column_stack([columns.ravel(), rows.ravel()]).astype(np.float64) * CELL_PX + (CELL_PX - 1) / 2
+        blocks.append([part.reshape(rows.shape) for part in _values_and_sizes(flight, i, centres, seen)])
+    value, size = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    return int(top), int(left), _without_coarse(value, size)
 
 
 def _values(
     flight: PhotoFlight, i: int, ground_xy: PointsXY, seen: npt.NDArray[np.bool_] | None = None
 ) -> npt.NDArray[np.float32]:
     """How well a photo shows points of the ground, shape (N,): sharp, near, in its middle; 0 outside of it."""
+    return _without_coarse(*_values_and_sizes(flight, i, ground_xy, seen))
+
+
+def _without_coarse(
+    value: npt.NDArray[np.float32], size: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    """Values of points, 0 where a photo shows the ground much smaller than at the nearest of them."""
+    finest = float(size[value > 0].min(initial=np.inf))
+    return np.where(size <= _COARSEST * finest, value, np.float32(0))
+
+
+def _values_and_sizes(
+    flight: PhotoFlight, i: int, ground_xy: PointsXY, seen: npt.NDArray[np.bool_] | None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """Values of points however coarse, and ground pixels per pixel of the photo there, shape (N,) both."""
     lens, matrix = flight.lens(i), flight.pose(i).ground_from_frame(flight.lens(i))
     inverse = np.asarray(np.linalg.inv(matrix), np.float64)
     h, w = lens.size_hw
@@ -247,12 +302,11 @@ def _values(
         cell = np.where(inside[:, None], cell, 0).astype(int)
         inside &= seen[cell[:, 1], cell[:, 0]]
     size = ground_pixel_size(matrix, np.where(inside[:, None], frame_xy, lens.centre_xy))
-    inside &= size <= _COARSEST * float(size[inside].min(initial=np.inf))
     away = np.linalg.norm((frame_xy - lens.centre_xy) / (w / 2, h / 2), axis=1) ** 2 / 2
     sharpness = flight.photos[i].sharpness
     quality = (1.0 if sharpness >= LEAST_SHARPNESS else sharpness) * (1.0 - _EDGE_LOSS * np.minimum(away, 1.0))
     value = np.where(rim < _RIM_PX, _RIM_QUALITY, 1.0) * quality / size
-    return np.where(inside, value, 0.0).astype(np.float32)
+    return np.where(inside, value, 0.0).astype(np.float32), size
 
 
 def _put(flight: PhotoFlight, i: int, folder: RunFolder, canvas: GroundCanvas, backdrop: Backdrop) -> None:
@@ -260,6 +314,8 @@ def _put(flight: PhotoFlight, i: int, folder: RunFolder, canvas: GroundCanvas, b
     look, matrix = flight.photos[i].look, flight.pose(i).ground_from_frame(flight.lens(i))
     rgb, probability = read_image(Path(look.path)).rgb, read_probability(folder, look.name)
     backdrop.paste(rgb, matrix)
+    size = float(ground_pixel_size(matrix, np.array([flight.lens(i).centre_xy]))[0])
+    rgb, probability, up = _reduced(rgb, probability, size)
     top, left, value = _cell_values(flight, i, folder)
     step = _BLOCK_PX // CELL_PX
     for r in range(0, value.shape[0], step):
@@ -272,14 +328,40 @@ def _put(flight: PhotoFlight, i: int, folder: RunFolder, canvas: GroundCanvas, b
             if not best.any():
                 continue
             origin = np.array([[1, 0, -(left + c) * CELL_PX], [0, 1, -(top + r) * CELL_PX], [0, 0, 1.0]])
-            size = own.shape[1] * CELL_PX, own.shape[0] * CELL_PX
-            picture = cv2.warpPerspective(rgb, origin @ matrix, size, flags=cv2.INTER_LINEAR)
-            crack = cv2.warpPerspective(probability, origin @ matrix, size, flags=cv2.INTER_LINEAR)
-            weight = cv2.resize(best.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
+            size_wh = own.shape[1] * CELL_PX, own.shape[0] * CELL_PX
+            picture = cv2.warpPerspective(rgb, origin @ matrix @ up, size_wh, flags=cv2.INTER_LINEAR)
+            crack = cv2.warpPerspective(probability, origin @ matrix, size_wh, flags=cv2.INTER_LINEAR)
+            weight = cv2.resize(best.astype(np.float32), size_wh, interpolation=cv2.INTER_NEAREST)
             canvas.paste(
                 (top + r) * CELL_PX, (left + c) * CELL_PX, crack.astype(np.float32) / np.float32(255), weight,
                 np.asarray(picture, np.uint8), keep_old=np.zeros_like(weight),
             )  # fmt: skip
+
+
+def _reduced(
+    rgb: RgbImage, probability: npt.NDArray[np.uint8], size: float
+) -> tuple[RgbImage, npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+    """A photo that is much finer than the ground's pixels, so that interpolation between its pixels leaves none out.
+
+    Args:
+        rgb: Shape (H, W, 3).
+        probability: Shape (H, W).
+        size: Ground pixels for a pixel of the photo.
+    Returns:
+        The picture with means of its pixels; probabilities, which stay in their size, with the largest around (the
+        mean would drop cracks finer than a ground pixel, which from further away are found, too); and the matrix from
+        the picture to the photo.
+    """
+    if size > 1 / _FINER:
+        return rgb, probability, np.eye(3)
+    h, w = rgb.shape[:2]
+    small = cv2.resize(rgb, (max(round(w * size), 1), max(round(h * size), 1)), interpolation=cv2.INTER_AREA)
+    # Middles of pixels are at whole numbers, so a reduction moves them.
+    x, y = w / small.shape[1], h / small.shape[0]
+    side = 2 * int(0.5 / size) + 1
+    wide = cv2.dilate(probability, np.ones((side, side), np.uint8))
+    up = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1.0]])
+    return np.asarray(small, np.uint8), np.asarray(wide, np.uint8), up
 
 
 def _measure(
@@ -373,6 +455,12 @@ def _describe(flight: PhotoFlight, part: Sequence[int]) -> tuple[str, ...]:
     inside = set(part)
     joined = {i for pair in flight.pairs for i in pair if i in inside}
     notes = []
+    if flight.apart:
+        pixel = flight.ground.gsd_mm
+        notes.append(
+            f"photos from much nearer or further away than those of this ground (pixels of about {pixel:.2g} mm) are "
+            "measured apart: a crack that both show counts in both"
+        )
     if len(part) > 1:
         off = flight.adjusted.residual_px * flight.ground.gsd_mm / 1000.0
         agree = f", whose shared points agree to {off:.2f} m" if np.isfinite(off) else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -34,6 +35,7 @@ from fissura.types import BoolMask, Probability, RgbImage
 _CELLS_WIDE = 480
 _CELL_MM, _LEAST_REDUCED, _MOST_REDUCED = 42.0, 1.3, 4.0
 _NOTCH, _NOTCH_DEPTH = 0.35, 13
+_PNG, _AGAIN = b"\x89PNG\r\n\x1a\n", "delete it, and the same command looks at its photo again"
 ASLANT_DEG = 45.0
 """Of slices to the road. Networks learn from photographs in which joints lie along the picture's sides, and take clear
 straight cracks along a slice's sides for joints, too; most cracks of a road run along or across it. On three drawn
@@ -56,10 +58,11 @@ class PhotoLook:
         road_share: Of the photo, 0 to 1.
         direction_deg: Of the road, 0 to 180, counter-clockwise from the picture's right; None without.
         slices: Tiles that the network saw.
-        sharpness: See `measure_sharpness`.
+        sharpness: Fine detail, the first value of `measure_sharpness`.
         seconds: Spent on it.
         notes: For the user.
         mask_sha256: Of the mask that was given; empty without one.
+        evenness: The second value of `measure_sharpness`; None in looks that older versions kept.
     """
 
     name: str
@@ -76,6 +79,7 @@ class PhotoLook:
     seconds: float
     notes: tuple[str, ...] = ()
     mask_sha256: str = ""
+    evenness: float | None = None
 
     @property
     def digest(self) -> str:
@@ -164,11 +168,11 @@ def look_at_photo(
     threshold = 0.5 if segmenter is None else segmenter.threshold
     mask = probability > round(threshold * 255)
     _write(folder, name, probability, mask, rgb, seen, find_photo_features(rgb))
+    detail, evenness = measure_sharpness(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
     return PhotoLook(
         name, source, str(path), sha256, (rgb.shape[0], rgb.shape[1]), vars(metadata), road.found,
         float(road.mask.mean()) if road.found else 1.0, road.direction_deg, slices,
-        measure_sharpness(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))[0], time.perf_counter() - start, image.notes,
-        "" if mask_path is None else checksum(mask_path),
+        detail, time.perf_counter() - start, image.notes, "" if mask_path is None else checksum(mask_path), evenness,
     )  # fmt: skip
 
 
@@ -295,31 +299,65 @@ def read_probability(folder: RunFolder, name: str) -> npt.NDArray[np.uint8]:
     path = folder.out / "probability" / f"{name}.png"
     found = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if found is None:
-        raise ImageError(f"{path} is gone or damaged; run the survey again with --overwrite")
+        raise ImageError(f"{path} is gone or damaged; {_AGAIN}")
     return np.asarray(found, np.uint8)
 
 
 def is_whole(folder: RunFolder, name: str) -> bool:
-    """Whether all files of a look are there: a user may have deleted some."""
+    """Whether all files of a look are there, and sound where they are read again: a user may have deleted some."""
     out = folder.out
-    files = (out / "probability" / f"{name}.png", out / "masks" / f"{name}.png", out / "overlays" / f"{name}.jpg")
-    return all(path.is_file() for path in (*files, folder.work("photos", f"{name}.npz")))
+    probability = out / "probability" / f"{name}.png"
+    files = (probability, out / "masks" / f"{name}.png", out / "overlays" / f"{name}.jpg")
+    if not all(path.is_file() for path in files) or _is_damaged_png(probability):
+        return False
+    try:
+        _read_arrays(folder, name, "seen", "points", "descriptors")
+    except ImageError:
+        return False
+    return True
+
+
+def _is_damaged_png(path: Path) -> bool:
+    """Whether a PNG has lost its end or anything else, by the checksums of its chunks: nothing has to be decoded.
+
+    What never was a PNG somebody has put there: it stays, and whoever reads it says so.
+    """
+    data = path.read_bytes()
+    if not data.startswith(_PNG):
+        return not data.strip(b"\0")
+    at = len(_PNG)
+    while at + 12 <= len(data):
+        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
+        if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return True
+        if data[at + 4 : at + 8] == b"IEND":
+            return False
+        at = end + 4
+    return True
 
 
 def _read_arrays(folder: RunFolder, name: str, *keys: str) -> list[Any]:
     path = folder.work("photos", f"{name}.npz")
     try:
-        with np.load(path) as raw:
+        with path.open("rb") as file, np.load(file) as raw:  # NumPy leaves a damaged file open
             return [raw[key] for key in keys]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise ImageError(f"{path} is gone or damaged; run the survey again with --overwrite") from error
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise ImageError(f"{path} is gone or damaged; {_AGAIN}") from error
 
 
 def relative_sharpness(looks: list[PhotoLook]) -> list[float]:
-    """Sharpness of each photo over the usual one of its camera: 1 is usual, 0.5 half as much fine detail."""
-    groups: dict[Any, list[float]] = {}
-    keys = [(look.metadata.get("model"), look.size_hw) for look in looks]
-    for key, look in zip(keys, looks, strict=True):
-        groups.setdefault(key, []).append(look.sharpness)
-    usual = {key: max(float(np.percentile(values, 75)), 1e-9) for key, values in groups.items()}
-    return [look.sharpness / usual[key] for key, look in zip(keys, looks, strict=True)]
+    """Sharpness of each photo over the usual one of its camera: 1 is usual, 0.5 half as much fine detail.
+
+    As in videos it is the worse of two signs: a sensor's noise keeps up the detail of what moved, not its evenness.
+    """
+    groups: dict[Any, list[int]] = {}
+    for k, look in enumerate(looks):
+        groups.setdefault((look.metadata.get("model"), look.size_hw), []).append(k)
+    out = np.full(len(looks), np.inf)
+    for members in groups.values():
+        for sign in ("sharpness", "evenness"):
+            known = [(k, value) for k in members if (value := getattr(looks[k], sign)) is not None]
+            if known:
+                at, values = map(np.array, zip(*known, strict=True))
+                out[at] = np.minimum(out[at], values / max(float(np.percentile(values, 75)), 1e-9))
+    return out.tolist()

@@ -7,7 +7,7 @@ origin near the photos, so that a `FramePose` without turn has north up.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +39,8 @@ SIGMA_ALIGNED_M = 0.1
 """Of a place by a photogrammetric project, where it does not state it, against the project's other photos."""
 SIGMA_ALIGNED_COMMON_M = 0.5
 """Of such a project as a whole: what remains of the receivers' errors when many of them are averaged."""
+FARTHEST_ALIGNED_M = 100.0
+"""Between a photo's place by a project and by its own receiver, if it is the same photo."""
 SIGMA_YAW_DEG = 2.0
 """Of the compass, from photo to photo; a flight's common error is as large again."""
 LARGEST_TILT_DEG = 70.0
@@ -258,6 +260,54 @@ def footprint(
 
     hull = MultiPoint(transform(matrix, grid[size <= limit])).convex_hull
     return np.array(hull.exterior.coords)[:-1], middle
+
+
+def share_alignment(
+    photos: Sequence[tuple[str, PhotoMetadata]], alignment: Mapping[str, AlignedPhoto]
+) -> tuple[list[AlignedPhoto | None], list[str]]:
+    """Give each pose of a photogrammetric project to the photo that it belongs to.
+
+    Projects name their photos without folders, and cameras give the same names again and again. So of several photos
+    of a name only that has the pose whose own place is nearest to it, and where the project as a whole lies where its
+    photos say, none has one from further away than `FARTHEST_ALIGNED_M`. A project that lies elsewhere as a whole is
+    believed: so do those whose photos have poor places.
+
+    Args:
+        photos: File name and metadata of each.
+        alignment: Poses by file name.
+    Returns:
+        The pose of each photo, None if it has none, and a note for the user on it; empty if there is nothing to say.
+    """
+    given, notes = [alignment.get(name) for name, _ in photos], [""] * len(photos)
+    away = [
+        np.inf if aligned is None else _metres_away(metadata, aligned)
+        for aligned, (_, metadata) in zip(given, photos, strict=True)
+    ]
+    named: dict[str, list[int]] = {}
+    for k, (name, _) in enumerate(photos):
+        named.setdefault(name, []).append(k)
+    for name, members in named.items():
+        nearest = min(members, key=lambda k: away[k])
+        for k in members if len(members) > 1 and name in alignment else ():
+            if k != nearest or not away[k] <= FARTHEST_ALIGNED_M:
+                given[k] = None
+                notes[k] = f"the alignment has one {name}, which is another photo of that name: it keeps its own place"
+    far = {k for k, aligned in enumerate(given) if aligned is not None and FARTHEST_ALIGNED_M < away[k] < np.inf}
+    near = sum(aligned is not None and away[k] <= FARTHEST_ALIGNED_M for k, aligned in enumerate(given))
+    for k in far:
+        notes[k] = f"its place by the alignment is {away[k]:.0f} m from its own"
+        if near >= len(far):
+            given[k] = None
+            notes[k] += "; others agree, so it keeps its own: it may be another photo of that name"
+    return given, notes
+
+
+def _metres_away(metadata: PhotoMetadata, aligned: AlignedPhoto) -> float:
+    """From a photo's own place to the one by a project; infinite if it has no place."""
+    latitude, longitude = metadata.latitude_deg, metadata.longitude_deg
+    if latitude is None or longitude is None or suspicious_position(latitude, longitude) is not None:
+        return math.inf
+    return float(pyproj.Geod(ellps="WGS84").inv(longitude, latitude, aligned.longitude_deg, aligned.latitude_deg)[2])
 
 
 def find_aligned_prior(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -42,11 +43,13 @@ from fissura.survey.photo_look import (
     read_probability,
     relative_sharpness,
 )
-from fissura.survey.photo_pose import find_aligned_prior, find_prior
+from fissura.survey.photo_pose import find_aligned_prior, find_prior, share_alignment
 from fissura.survey.pose import ground_pixel_size
 from fissura.survey.request import SurveyRequest
 from fissura.survey.run_folder import RunFolder, checksum, stamp_file
 from fissura.types import RgbImage
+
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -102,8 +105,8 @@ class PhotoStage:
         looks, failed = self._look(images, names, sources)
         copies = _find_copies(looks)
         used = [look for look in looks if look.name not in copies]
-        posed, alone = self._find_poses(used)
         notes: dict[str, list[str]] = {look.name: list(look.notes) + _clock_notes(look) for look in looks}
+        posed, alone = self._find_poses(used, notes)
         for name, original in copies.items():
             notes[name].append(f"a copy of {original}, left out")
         for name, reason in alone.items():
@@ -195,8 +198,8 @@ class PhotoStage:
         except OSError as error:
             raise ImageError(f"{image.path.name} cannot be read: {error.strerror or error}") from error
         path = self.folder.work("photos", f"{name}.json")
-        raw = self.folder.read_record(path, stamp) if is_whole(self.folder, name) else None
-        if raw is not None:
+        raw = self.folder.read_record(path, stamp)
+        if raw is not None and is_whole(self.folder, name):
             look = PhotoLook.from_plain(raw)
         else:
             segmenter = free.get()
@@ -218,13 +221,18 @@ class PhotoStage:
 
     # -- measuring ----------------------------------------------------------------------------------------------
 
-    def _find_poses(self, looks: Sequence[PhotoLook]) -> tuple[list[PosedPhoto], dict[str, str]]:
-        """Photos with a pose, and why the others have none."""
+    def _find_poses(
+        self, looks: Sequence[PhotoLook], notes: dict[str, list[str]]
+    ) -> tuple[list[PosedPhoto], dict[str, str]]:
+        """Photos with a pose, and why the others have none; adds to the notes of each photo."""
         posed, alone = [], {}
-        for look, sharpness in zip(looks, relative_sharpness(list(looks)), strict=True):
-            metadata = look.read_metadata()
-            known = self._known
-            aligned = self.alignment.get(Path(look.path).name)
+        known, metadatas = self._known, [look.read_metadata() for look in looks]
+        names = [Path(look.path).name for look in looks]
+        given, said = share_alignment(list(zip(names, metadatas, strict=True)), self.alignment)
+        for look, note in zip(looks, said, strict=True):
+            notes[look.name] += [note] if note else []
+        sharpnesses = relative_sharpness(list(looks))
+        for look, metadata, aligned, sharpness in zip(looks, metadatas, given, sharpnesses, strict=True):
             prior = find_prior(metadata, **known) if aligned is None else find_aligned_prior(metadata, aligned, **known)
             if isinstance(prior, str):
                 alone[look.name] = prior
@@ -248,25 +256,33 @@ class PhotoStage:
             return placed
         for members in group_photos(posed):
             photos = [posed[i] for i in members]
-            flight = self._align(photos)
-            for i, photo in enumerate(photos):
-                placed[photo.look.name] = flight, i
-            self._add_track(flight)
-            for part in flight.parts:
-                self._keep(partial(self._measure_part, flight, part), [flight.photos[i].look for i in part])
+            flights = self._guard(partial(self._align, photos), [photo.look for photo in photos]) or []
+            for flight in flights:
+                for i, photo in enumerate(flight.photos):
+                    placed[photo.look.name] = flight, i
+                self._add_track(flight)
+                for part in flight.parts:
+                    self._keep(partial(self._measure_part, flight, part), [flight.photos[i].look for i in part])
         return placed
 
     def _keep(self, measure: Callable[[], GroundRecord], looks: Sequence[PhotoLook]) -> None:
-        """Take what was measured; ground that cannot be measured costs its own photos, a full disk everything."""
+        """Take what was measured."""
+        record = self._guard(measure, looks)
+        if record is not None:
+            self.grounds.append(record)
+
+    def _guard(self, work: Callable[[], _T], looks: Sequence[PhotoLook]) -> _T | None:
+        """What work gives; where it fails it costs its own photos, a full disk everything."""
         try:
-            self.grounds.append(measure())
+            return work()
         except Exception as error:
             if isinstance(error, OutputError) and is_fatal(error):
                 raise
             for look in looks:
                 self._lost[look.name] = self._fail(look.source, look.path, error)
+            return None
 
-    def _align(self, photos: Sequence[PosedPhoto]) -> PhotoFlight:
+    def _align(self, photos: Sequence[PosedPhoto]) -> list[PhotoFlight]:
         if len(photos) < 8:
             return align_photos(photos, self.folder)
         with ProgressLine("put together", 100, quiet=self.request.quiet, unit="%") as line:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyproj
 
 from fissura.geo.crs import unwrapped, wrapped
+from fissura.geo.gsd import SIGMA_BAROMETER_M, SIGMA_GROUND_GIVEN_M
 from fissura.geo.position import SIGMA_GNSS_M, PhotoPlacement
 from fissura.geo.scale import GroundScale
 
 SIGMA_HEIGHT_M = 2.2
 """Height above the road, when it is the barometer's above the take-off point."""
+SIGMA_LATER = 0.3
+"""Relative error of a scale that was given for a flight's beginning, on ground where the flight was found again."""
+_LIKE_HEIGHT = 0.05
 _LEAST_TRACK = 5.0
 """Positions must spread over so many times their own error before their distances say anything about the scale."""
 
@@ -98,6 +102,66 @@ def place_ground(
         return FlightPlace(scale, None, (*notes, "no positions: cracks have no place on the map"))
     placement, extra = _placement(scale, metres, fit, origin_xy, value)
     return FlightPlace(scale, placement, (*notes, *extra))
+
+
+@dataclass(frozen=True)
+class LaterGround:
+    """What a scale that was given for the first ground of a flight says on a later one.
+
+    Attributes:
+        track: With heights above the road.
+        sigma_m: Error of them, common to all.
+        note: For the user.
+    """
+
+    track: tuple[TrackPoint, ...]
+    sigma_m: float
+    note: str
+
+
+def carry_scale(
+    first: Sequence[TrackPoint], later: Sequence[TrackPoint], focal_px: float, *, gsd_mm: float | None = None,
+    height_m: float | None = None,
+) -> LaterGround | None:  # fmt: skip
+    """Take a given scale from a flight's first ground to a later one, by telemetry's heights.
+
+    A flight that is lost and found again begins anew with ground pixels of that frame, which may be at another height.
+
+    Args:
+        first: Track on the first ground, heights by telemetry.
+        later: The same on the later ground.
+        focal_px: Focal length.
+        gsd_mm: Ground size of a ground pixel on the first ground, if that was given; or ...
+        height_m: ... the height above the road.
+    Returns:
+        None if telemetry says that the flight is as high there: then what was given holds.
+    """
+
+    def given(point: TrackPoint) -> float:
+        if gsd_mm is not None:
+            return gsd_mm * focal_px / 1000.0 * math.exp(point.log_height)
+        assert height_m is not None
+        return height_m
+
+    roads = [p.height_m - given(p) for p in first if p.height_m is not None]
+    road = float(np.median(roads)) if roads else None
+    changes = [(p.height_m - road) / given(p) for p in later if p.height_m is not None and road is not None]
+    change = float(np.median(changes)) if changes else 0.0
+    if road is None or change <= 0:
+        note = (
+            "the flight was lost and found again on this ground, and nothing tells at which height: the scale that was "
+            f"given for its beginning may be wrong here; an error of {100 * SIGMA_LATER:.0f} % is assumed"
+        )
+        track = tuple(replace(p, height_m=given(p)) for p in later)
+        return LaterGround(track, SIGMA_LATER * float(np.median([given(p) for p in later])), note)
+    if abs(change - 1.0) <= _LIKE_HEIGHT:
+        return None
+    note = (
+        f"the flight was found again at {change:.2f} times the height, by telemetry: the scale that was given for its "
+        "beginning is changed by that"
+    )
+    track = tuple(replace(p, height_m=None if p.height_m is None else p.height_m - road) for p in later)
+    return LaterGround(track, math.hypot(SIGMA_BAROMETER_M, SIGMA_GROUND_GIVEN_M), note)
 
 
 @dataclass(frozen=True)

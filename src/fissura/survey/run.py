@@ -164,6 +164,7 @@ class _Run:
     segmenter: Segmenter | None
     found: Findings = field(default_factory=Findings)
     figures: list[dict[str, Any]] = field(default_factory=list)
+    interrupted: bool = False
 
     def work(self, inputs: Inputs) -> int:
         """All stages; whatever happens, what is finished is reported."""
@@ -173,7 +174,7 @@ class _Run:
         stages += [partial(self._raster, image, inputs) for image in inputs.rasters]
         stages += [partial(self._video, *video) for video in inputs.videos]
         stopped: OutputError | None = None
-        for stage in stages:
+        for done, stage in enumerate(stages, start=1):
             try:
                 stage()
             except OutputError as error:
@@ -181,7 +182,17 @@ class _Run:
                     raise
                 stopped = error
                 break
+            if self.interrupted:
+                self._leave_out(len(stages) - done)
+                break
         return self._finish(inputs, stopped)
+
+    def _leave_out(self, count: int) -> None:
+        """What the user's Ctrl-C leaves to another run."""
+        if count:
+            self.found.complete = False
+            inputs = "1 input was" if count == 1 else f"{count} inputs were"
+            self.found.notes.append(f"stopped by Ctrl-C: {inputs} not surveyed; the same command goes on from here")
 
     # -- stages -------------------------------------------------------------------------------------------------
 
@@ -231,6 +242,7 @@ class _Run:
             self.found.grounds += outcome.grounds
             self.found.notes += outcome.notes
             self.found.complete &= outcome.complete
+            self.interrupted |= outcome.stopped
             self.figures.append(outcome.figures)
             if outcome.track:
                 self.found.tracks.append((key, np.array(outcome.track)))

@@ -36,6 +36,8 @@ from fissura.survey.run_folder import RunFolder
 from fissura.types import RgbImage
 
 LonLat = npt.NDArray[np.float64]
+_MOST_PICTURE_PX = 8192
+"""Ground pixels a side from which a crack's picture is painted smaller: a crack may be as long as its road."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ class VideoOutcome:
         frames: That were looked at; one failed entry if nothing could be.
         track: Camera positions, shape (N, 2); empty without telemetry.
         figures: Of the pass, for ``summary.json``.
-        complete: False if the flight ended early.
+        complete: False if the flight ended early, or something of it could not be written.
         notes: For the user.
+        stopped: The user ended the run at this video. Not kept: a run that goes on does not stop again.
     """
 
     grounds: list[GroundRecord] = field(default_factory=list)
@@ -83,6 +86,13 @@ class VideoOutcome:
     figures: dict[str, Any] = field(default_factory=dict)
     complete: bool = True
     notes: tuple[str, ...] = ()
+    stopped: bool = False
+
+    def add_problem(self, text: str) -> None:
+        """Note that something of the video is missing; what there is of it stays."""
+        self.complete = self.figures["complete"] = False
+        self.notes = (*self.notes, text)
+        self.figures["notes"] = [*self.figures.get("notes", []), text]
 
     @classmethod
     def failed(cls, source: str, name: str, error: str) -> VideoOutcome:
@@ -185,14 +195,19 @@ def _add_pictures(
 ) -> None:  # fmt: skip
     """Pictures of the worst cracks, cut from the merged ground."""
     scale, (top, left) = ground.measurement.scale, ground.origin_rc
+    size_hw = ground.measurement.graph.size_hw
     mm = None if scale is None else float(scale.matrix[0, 0])
 
     def cut(crack: SurveyCrack) -> tuple[RgbImage, float | None]:
         x0, y0, x1, y1 = (int(v) for v in crack_box_px(crack.fields))
         pad = max(max(x1 - x0, y1 - y0) // 4, 160)
-        size_hw = y1 - y0 + 2 * pad, x1 - x0 + 2 * pad
-        rgb = paint_mosaic(canvas, backdrop, (top + y0 - pad, left + x0 - pad), size_hw, 1)
-        return cut_picture(rgb, (pad, pad, pad + x1 - x0, pad + y1 - y0), mm)
+        (r0, c0), (r1, c1) = (y0 - pad, x0 - pad), (y1 + pad, x1 + pad)
+        if max(r1 - r0, c1 - c0) > _MOST_PICTURE_PX:  # most of that may lie beside all ground
+            r0, c0, r1, c1 = max(r0, 0), max(c0, 0), min(r1, size_hw[0]), min(c1, size_hw[1])
+        factor = -(-max(r1 - r0, c1 - c0) // _MOST_PICTURE_PX)
+        rgb = paint_mosaic(canvas, backdrop, (top + r0, left + c0), (r1 - r0, c1 - c0), factor)
+        box = [v / factor for v in (x0 - c0, y0 - r0, x1 - c0, y1 - r0)]
+        return cut_picture(rgb, box, None if mm is None else mm * factor)
 
     add_pictures(record, out, title, cut, rules)
 

@@ -15,9 +15,11 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fissura.cli.console import ProgressLine, say, warn
 from fissura.errors import FissuraError, OutputError, SettingsError
@@ -25,6 +27,7 @@ from fissura.geo.gsd import SIGMA_BAROMETER_M, SIGMA_GROUND_GIVEN_M
 from fissura.geo.telemetry import Telemetry, find_sidecar, read_telemetry
 from fissura.geo.view import up_azimuth_deg
 from fissura.imaging.video import VideoFrame, VideoReader, open_video
+from fissura.imaging.write import is_fatal
 from fissura.infer.segmenter import Segmenter
 from fissura.measure.rules import RuleSet
 from fissura.survey.annotate import PosePath, write_annotated
@@ -35,12 +38,15 @@ from fissura.survey.look_memory import LookMemory
 from fissura.survey.look_scales import faint_odds, plan_look_scales
 from fissura.survey.looking import GroundLooker
 from fissura.survey.merged import MergedGround, SeenFrame, chart_bounds, measure_ground
-from fissura.survey.placing import SIGMA_HEIGHT_M, TrackPoint, place_ground
+from fissura.survey.placing import SIGMA_HEIGHT_M, FlightPlace, TrackPoint, carry_scale, place_ground
 from fissura.survey.pose import USUAL_FOCAL_35MM, Lens
 from fissura.survey.registration import LARGEST_TILT_DEG, looks_flat
 from fissura.survey.request import SurveyRequest, shown_source
 from fissura.survey.run_folder import RunFolder, stamp_file
 from fissura.survey.video_results import Origin, VideoOutcome, collect_outcome, describe_look, describe_result
+
+_AIRBORNE_M, _LIKE_HEIGHT = 3.0, 1.25
+"""Height above the road from which a drone flies, and the factor within which two heights are one."""
 
 
 @dataclass
@@ -134,7 +140,9 @@ def survey_video(
         run = VideoRun(
             request, source, key, name, digest, folder, video, telemetry, segmenter, rules, lens, notes
         )  # fmt: skip
-        outcome = _report(run, _fly(run))
+        with _interrupts(run):
+            outcome = _report(run, _fly(run))
+            outcome.stopped = run.stopped
     if outcome.complete and path.is_file():
         folder.commit(record, stamp, outcome.to_plain())
         shutil.rmtree(run.looks, ignore_errors=True)
@@ -152,7 +160,8 @@ def _stamp(request: SurveyRequest, source: str) -> list[Any]:
 
 def _fly(run: VideoRun) -> FlightResult:
     request, info = run.request, run.video.info
-    gsd_mm = _ground_size(run)
+    ends = [s for s in (request.seconds, info.duration_s) if s is not None]
+    gsd_mm = _ground_size(run, min(ends, default=math.inf))
     scales = plan_look_scales(request.scale, gsd_mm)
     looker = GroundLooker(
         run.canvas, run.segmenter, run.lens, scale=request.scale, whole_frame=request.whole_frame,
@@ -163,11 +172,7 @@ def _fly(run: VideoRun) -> FlightResult:
     length = "live" if info.live else "unknown length" if info.duration_s is None else f"{info.duration_s:.0f} s"
     pace = "" if info.fps is None else f", {info.fps:.3g} frames/s"
     say(f"{info.source}: {w}×{h}{pace}, {info.codec}, {length}", quiet=request.quiet)
-    ends = [s for s in (request.seconds, info.duration_s) if s is not None]
-    with (
-        _interrupts(run),
-        ProgressLine("flight", max(int(min(ends, default=0)), 1), quiet=request.quiet, unit="s") as line,
-    ):
+    with ProgressLine("flight", max(int(min(ends, default=0)), 1), quiet=request.quiet, unit="s") as line:
         meter = _Meter(line)
         return fly(
             run.video, looker, tilt=_tilt(run), tilt_sigma_deg=0.5 if run.telemetry is not None else 1.0,
@@ -175,14 +180,29 @@ def _fly(run: VideoRun) -> FlightResult:
         )  # fmt: skip
 
 
-def _ground_size(run: VideoRun) -> float | None:
-    """Millimetres of ground in a pixel at the flight's beginning; None if nothing tells."""
+def _ground_size(run: VideoRun, end_s: float = math.inf) -> float | None:
+    """Millimetres of ground in a pixel, in most of a flight that ends at some time; None if nothing tells."""
     request, height = run.request, run.request.height_m
     if request.gsd_mm is not None:
         return request.gsd_mm
     if height is None and run.telemetry is not None:
-        height = _above_road(run, run.telemetry.at(0.0).relative_altitude_m)
+        height = _usual_height_m(run, run.telemetry, end_s)
     return 1000.0 * height / run.lens.focal_px if height is not None and height > 0 else None
+
+
+def _usual_height_m(run: VideoRun, telemetry: Telemetry, end_s: float) -> float | None:
+    """Metres above the road of a flight's first frame, or of most of the flight if that is another height.
+
+    A recording may begin before take-off, or before its telemetry.
+    """
+    first = _above_road(run, telemetry.at(0.0).relative_altitude_m)
+    samples = [s.pose.relative_altitude_m for s in telemetry.samples if 0 <= s.time_s <= end_s]
+    flown = [h for h in (_above_road(run, altitude) for altitude in samples) if h is not None and h >= _AIRBORNE_M]
+    if not flown:
+        return first
+    usual = float(np.median(flown))
+    # A barometer is never still: of a flight at one height the beginning tells as much.
+    return first if first is not None and usual / _LIKE_HEIGHT < first < usual * _LIKE_HEIGHT else usual
 
 
 def _log(run: VideoRun, looked: LookedFrame) -> None:
@@ -211,6 +231,7 @@ class _Meter:
 
 
 def _report(run: VideoRun, result: FlightResult) -> VideoOutcome:
+    cut = run.stopped  # later, all of the flight has been seen
     if result.error is not None:
         if run.request.debug:
             traceback.print_exception(result.error)
@@ -227,16 +248,19 @@ def _report(run: VideoRun, result: FlightResult) -> VideoOutcome:
     say("measuring the merged ground", quiet=run.request.quiet)
     grounds = _measure(run, result)
     result.seconds["measure and write"] = time.perf_counter() - start
-    if run.request.annotate:
-        _annotate(run, result, grounds)
+    annotate = run.request.annotate and not run.video.info.live
+    if run.request.annotate and not annotate:
+        run.notes.append("a live stream cannot be read a second time: there is no annotated video")
     run.canvas.close()
     run.notes += [*run.video.notes, *(run.telemetry.notes if run.telemetry is not None else ())]
     outcome = collect_outcome(
         run.folder, run.key, run.origin, result, grounds, lens=run.lens, canvas=run.canvas, backdrop=run.backdrop,
         rules=run.rules, notes=run.notes,
-        complete=result.error is None and not run.stopped and not run.video.ended_early,
+        complete=result.error is None and not cut and not run.video.ended_early,
         error="" if result.error is None else _in_words(result.error),
     )  # fmt: skip
+    if annotate:
+        _try_to_annotate(run, result, grounds, outcome)
     for line in describe_result(result, grounds):
         say(line, quiet=run.request.quiet)
     return outcome
@@ -269,10 +293,7 @@ def _measure(run: VideoRun, result: FlightResult) -> list[MergedGround]:
         bounds = chart_bounds(frames)
         assert bounds is not None
         top, left, bottom, right = bounds
-        place = place_ground(
-            _track(run, result, chart), run.lens.focal_px, origin_xy=(left, top), gsd_mm=run.request.gsd_mm,
-            focal_sigma=0.03 if _known_focal(run) else 0.1, height_sigma_m=_height_sigma_m(run),
-        )  # fmt: skip
+        place = _place(run, result, chart, (left, top))
         grounds.append(measure_ground(
             run.canvas, frames, chart, place, origin_rc=(top, left), size_hw=(bottom - top, right - left),
             threshold=run.segmenter.threshold, rules=run.rules, confidence=run.segmenter.card.confidence,
@@ -282,15 +303,33 @@ def _measure(run: VideoRun, result: FlightResult) -> list[MergedGround]:
     return grounds
 
 
-def _track(run: VideoRun, result: FlightResult, chart: int) -> list[TrackPoint]:
-    """Where the camera was, on the ground and by telemetry."""
+def _place(run: VideoRun, result: FlightResult, chart: int, origin_xy: tuple[float, float]) -> FlightPlace:
+    """Scale and place of a chart; what the user gave of the scale is of the first one."""
+    request, first = run.request, next((seen.chart for seen in result.registered if seen.pose is not None), chart)
+    track, gsd_mm, height_sigma_m = _track(run, result, chart), request.gsd_mm, _height_sigma_m(run)
+    later = None
+    if chart != first and (gsd_mm is not None or request.height_m is not None):
+        before, here = (_track(run, result, which, by_telemetry=True) for which in (first, chart))
+        later = carry_scale(before, here, run.lens.focal_px, gsd_mm=gsd_mm, height_m=request.height_m)
+    if later is not None:
+        track, gsd_mm, height_sigma_m = list(later.track), None, later.sigma_m
+    place = place_ground(
+        track, run.lens.focal_px, origin_xy=origin_xy, gsd_mm=gsd_mm,
+        focal_sigma=0.03 if _known_focal(run) else 0.1, height_sigma_m=height_sigma_m,
+    )  # fmt: skip
+    return place if later is None else replace(place, notes=(*place.notes, later.note))
+
+
+def _track(run: VideoRun, result: FlightResult, chart: int, *, by_telemetry: bool = False) -> list[TrackPoint]:
+    """Where the camera was, on the ground and by telemetry; heights as the user gave them, or by telemetry alone."""
     points = []
+    given_m = None if by_telemetry else run.request.height_m
     for seen in result.registered:
         if seen.pose is None or seen.chart != chart:
             continue
-        at, height = (seen.pose.x, seen.pose.y), run.request.height_m
+        at = seen.pose.x, seen.pose.y
         if run.telemetry is None:
-            points.append(TrackPoint(at, seen.pose.log_height, height_m=height))
+            points.append(TrackPoint(at, seen.pose.log_height, height_m=given_m))
             continue
         known = run.telemetry.at(seen.time_s)
         azimuth = None
@@ -299,7 +338,7 @@ def _track(run: VideoRun, result: FlightResult, chart: int) -> list[TrackPoint]:
             azimuth = up_azimuth_deg(pitch, known.roll_deg or 0.0, known.yaw_deg) - math.degrees(seen.pose.turn)
         points.append(TrackPoint(
             at, seen.pose.log_height, known.latitude_deg, known.longitude_deg,
-            _above_road(run, known.relative_altitude_m) if height is None else height, azimuth,
+            _above_road(run, known.relative_altitude_m) if given_m is None else given_m, azimuth,
         ))  # fmt: skip
     return points
 
@@ -317,11 +356,27 @@ def _height_sigma_m(run: VideoRun) -> float:
     return SIGMA_HEIGHT_M
 
 
+def _try_to_annotate(
+    run: VideoRun, result: FlightResult, grounds: Sequence[MergedGround], outcome: VideoOutcome
+) -> None:
+    """A picture of what was measured must not cost it: only a full disk ends more than the annotated video."""
+    start = time.perf_counter()
+    try:
+        _annotate(run, result, grounds)
+    except Exception as error:
+        if isinstance(error, OutputError) and is_fatal(error):
+            raise
+        if run.request.debug:
+            traceback.print_exception(error)
+        text = str(error) if isinstance(error, FissuraError) else f"{type(error).__name__}: {error}"
+        problem = f"{run.name} has no annotated video: {text}"
+        warn(f"failed: {problem}")
+        outcome.add_problem(problem)
+    outcome.figures["seconds"]["annotate"] = round(time.perf_counter() - start, 3)
+
+
 def _annotate(run: VideoRun, result: FlightResult, grounds: Sequence[MergedGround]) -> None:
-    request, start = run.request, time.perf_counter()
-    if run.video.info.live:
-        run.notes.append("a live stream cannot be read a second time: there is no annotated video")
-        return
+    request = run.request
     known = [r.time_s for r in result.registered]
     with (
         open_video(run.source) as again,
@@ -339,7 +394,6 @@ def _annotate(run: VideoRun, result: FlightResult, grounds: Sequence[MergedGroun
             run.folder.out / "annotated" / f"{run.key}.mp4", _until(again, known[-1] + 0.2),
             PosePath(result.registered), grounds, run.lens, fps=run.video.info.fps or 30.0, progress=progress,
         )  # fmt: skip
-    result.seconds["annotate"] = time.perf_counter() - start
 
 
 def _until(video: VideoReader, time_s: float) -> Iterator[VideoFrame]:
@@ -395,7 +449,7 @@ def _tilt(run: VideoRun) -> Any:
 
 @contextmanager
 def _interrupts(run: VideoRun) -> Iterator[None]:
-    """The first Ctrl-C ends the flight and keeps what was seen; the second ends the program."""
+    """The first Ctrl-C ends the flight, keeps what was seen and measures it; the second ends the program."""
 
     def handle(number: int, stack: Any) -> None:
         if run.stopped:
