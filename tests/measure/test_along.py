@@ -6,6 +6,7 @@ import pytest
 from fissura.geo.scale import GroundScale
 from fissura.measure.along import profile_widths
 from fissura.measure.measuring import measure_cracks
+from fissura.measure.model import Branch, BranchWidths
 from fissura.measure.widths import STRETCH_PX
 from measure.drawn import bar
 from support.drawn import draw_cracks, picture_with_mask, straight
@@ -62,6 +63,20 @@ def test_the_largest_width_is_that_of_the_crack(seed):
         # Between the places nothing is left out: their mean is the crack's.
         bounds = np.concatenate([[0.0], (profile.along[1:] + profile.along[:-1]) / 2, [crack.length]])
         assert np.average(profile.width, weights=np.diff(bounds)) == pytest.approx(crack.width_mean, rel=0.04)
+
+
+@pytest.mark.parametrize("widest_at", [85, 90, 127, 195])
+def test_neither_the_widest_place_nor_the_ends_fall_between_two_places(widest_at):
+    x = np.arange(221.0)
+    width = 4 - 0.01 * np.abs(x - widest_at + 0.5)
+    there = np.ones(len(x), bool)
+    branch = Branch(np.column_stack([np.full(len(x), 7.0), x]), width, np.ones(len(x)), (0, 1), 0)
+    profile = profile_widths(branch, BranchWidths(width, np.full(len(x), 0.1), there, ~there))
+    stretches = [np.median(width[k : k + 20]) for k in range(0, 202, 5)]
+    assert profile.width[profile.widest] == profile.width.max() == max(stretches)
+    assert profile.along[profile.widest] == pytest.approx(widest_at, abs=2.5)
+    assert (profile.along[0], profile.along[-1]) == (10.0, 210.0)
+    assert np.diff(profile.along).max() == 10.0
 
 
 def test_a_short_branch_is_one_place():

@@ -23,7 +23,7 @@ class WidthProfile:
         sigma: Its standard error, the scale's included, shape (N,).
         from_grey: Most of those 20 px were measured in the grey values, shape (N,).
         below_blur: Most of them are too narrow for their width to be seen, shape (N,).
-        widest: Index of the largest width, the first of equal ones.
+        widest: Index of the largest width.
     """
 
     along: Values
@@ -60,7 +60,7 @@ def profile_widths(branch: Branch, widths: BranchWidths, scale: GroundScale | No
     starts, n = stretch_windows(np.linalg.norm(np.diff(points, axis=0), axis=1))
     per_px = width_per_px(points, scale)
     width = stretch_medians(widths.width_px * per_px, starts, n)
-    widest = int(width.argmax())
+    widest = _middle_of_widest(width)
     last = len(starts) - 1
     kept = np.unique(np.concatenate([np.arange(widest % 2, last + 1, 2), [0, last]]))
     at = starts[kept] + n // 2
@@ -73,6 +73,14 @@ def profile_widths(branch: Branch, widths: BranchWidths, scale: GroundScale | No
         _share(widths.from_grey, starts[kept], n) >= 0.5, _share(widths.below_blur, starts[kept], n) > 0.5,
         int(np.searchsorted(kept, widest)),
     )  # fmt: skip
+
+
+def _middle_of_widest(width: Values) -> int:
+    """Index of the largest width: about a peak the medians of neighbouring stretches are equal, the middle one is it."""
+    first = int(width.argmax())
+    lower = np.flatnonzero(width[first:] < width[first])
+    stop = first + int(lower[0]) if len(lower) else len(width)
+    return (first + stop - 1) // 2
 
 
 def _share(flags: npt.NDArray[np.bool_], starts: npt.NDArray[np.intp], n: int) -> Values:
