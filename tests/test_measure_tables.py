@@ -5,11 +5,14 @@ import weakref
 
 import numpy as np
 
+from fissura.geo.scale import GroundScale
+from fissura.measure.measuring import measure_cracks
 from fissura.measure_folder import Finished
 from fissura.measure_frame import FrameRecord
 from fissura.measure_notes import NoteCount
-from fissura.measure_profiles import crack_rows, profile_columns, profile_rows, whole_rows
+from fissura.measure_profiles import crack_rows, plain_profiles, profile_columns, profile_rows, whole_rows
 from fissura.measure_tables import gather_widths, write_tables
+from support.drawn import draw_cracks, straight
 
 
 def record(k):
@@ -120,3 +123,14 @@ def test_pictures_with_and_without_a_scale_have_columns_of_their_own():
     )  # fmt: skip
     assert profile_columns(units=[False], placed=True)[4] == "along_px"
     assert profile_columns(units=[True], placed=True)[-2:] == ("longitude_deg", "latitude_deg")
+
+
+def test_profiles_stand_in_the_order_of_the_cracks():
+    lines = [straight((row, 20.0), (row, 20.0 + 90 * k), 2.0 + 2 * k) for k, row in ((1, 30.0), (2, 70.0), (3, 110.0))]
+    drawn = draw_cracks(*zip(*lines, strict=True), (150, 320))
+    found = measure_cracks(drawn.mask, rgb=drawn.rgb, scale=GroundScale.uniform(2.0))
+    assert list(found.order) != sorted(found.order)
+    profiles, widest = plain_profiles(found, None)
+    for crack, profile, k in zip(found.cracks, profiles, widest, strict=True):
+        assert profile[k][3] == round(crack.width_max, 3) == max(row[3] for row in profile)
+        assert all(len(row) == 7 for row in profile)

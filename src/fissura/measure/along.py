@@ -76,7 +76,7 @@ def profile_widths(branch: Branch, widths: BranchWidths, scale: GroundScale | No
 
 
 def _middle_of_widest(width: Values) -> int:
-    """Index of the largest width: about a peak the medians of neighbouring stretches are equal, the middle one is it."""
+    """Index of the largest width, the middle one where neighbours share it, as medians about a peak do."""
     first = int(width.argmax())
     lower = np.flatnonzero(width[first:] < width[first])
     stop = first + int(lower[0]) if len(lower) else len(width)
