@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import cv2
 import numpy as np
@@ -70,6 +71,8 @@ def test_tables_and_map_agree(tmp_path):
 @pytest.mark.parametrize("placed", [True, False])
 def test_whole_cracks_add_up_their_branches(tmp_path, placed):
     survey = make_survey(tmp_path, placed=placed)
+    zoned = {"captured_at": datetime(2026, 5, 4, 10, 30, tzinfo=UTC)}
+    survey.cracks[:2] = [replace(crack, fields=crack.fields | zoned) for crack in survey.cracks[:2]]
     write_deliverables(survey)
     branches, whole = rows(tmp_path / "cracks.csv"), rows(tmp_path / "whole_cracks.csv")
     assert [row["crack_id"] for row in whole] == [str(k) for k in range(1, 21)]
@@ -82,6 +85,7 @@ def test_whole_cracks_add_up_their_branches(tmp_path, placed):
         widest = max(own, key=lambda branch: float(branch[width]))
         assert (row["widest_branch"], row["source_frame"]) == (widest["id"], widest["source_frame"])
         assert float(row[width]) == pytest.approx(float(widest[width]), abs=0.006)
+        assert row["captured_at"] == widest["captured_at"]
         assert row["severity"] == max((branch["severity"] for branch in own), key=levels.index)
         for name, choose in (("chainage_from_m", min), ("chainage_to_m", max)) if placed else ():
             assert float(row[name]) == choose(float(branch[name]) for branch in own)

@@ -15,9 +15,9 @@ from fissura.report.geojson import GeoFeature, write_cracks_geojson
 from fissura.report.geopackage import write_geopackage
 from fissura.report.histogram import write_width_histogram
 from fissura.report.labels import write_labels
-from fissura.report.layers import Layer, area_layer, crack_layer, section_row_layer, whole_crack_layer
+from fissura.report.layers import area_layer, crack_layer, section_row_layer, whole_crack_layer
 from fissura.report.records import LonLat, SurveyResult
-from fissura.report.tables import write_areas_csv, write_cracks_csv, write_plain_csv
+from fissura.report.tables import write_areas_csv, write_cracks_csv, write_plain_csv, write_summary_csv
 from fissura.report.workbook import write_workbook
 
 _HISTOGRAMS = {"mm": "widths.png", "px": "widths_px.png"}
@@ -121,7 +121,8 @@ def _write_cracks(path: Path, result: SurveyResult) -> bool:
 
 
 def _write_whole_cracks(path: Path, result: SurveyResult) -> bool:
-    _write_layer(path, whole_crack_layer(result))
+    layer = whole_crack_layer(result)
+    write_plain_csv(path, map(layer.as_fields, layer.items), [column.name for column in layer.columns])
     return True
 
 
@@ -133,13 +134,10 @@ def _write_areas(path: Path, result: SurveyResult) -> bool:
 
 
 def _write_sections(path: Path, result: SurveyResult) -> bool:
-    _write_layer(path, section_row_layer(result))
-    return True
-
-
-def _write_layer(path: Path, layer: Layer) -> None:
+    layer = section_row_layer(result)
     names = [column.name for column in layer.columns]
-    write_plain_csv(path, (dict(zip(names, row, strict=True)) for row in layer.rows()), names)
+    write_summary_csv(path, (dict(zip(names, row, strict=True)) for row in layer.rows()), columns=names)
+    return True
 
 
 def _write_widths(path: Path, result: SurveyResult, unit: Literal["mm", "px"]) -> bool:
