@@ -36,6 +36,7 @@ class Finished:
         gsd_mm: See above.
         gsd_sigma_percent: See above.
         notes: See above.
+        profiled: The record holds the widths along its cracks; those of an older fissura do not.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Finished:
     gsd_mm: float | None
     gsd_sigma_percent: float | None
     notes: tuple[str, ...]
+    profiled: bool
 
     @classmethod
     def of(cls, name: str, record: FrameRecord) -> Finished:
@@ -56,7 +58,7 @@ class Finished:
         return cls(
             name, record.source, record.scaled, record.position_sigma_m is not None, len(record.areas),
             len(record.cracks) + len(record.areas) + len(record.summary), dict(record.totals), record.scale_source,
-            record.gsd_mm, record.gsd_sigma_percent, tuple(record.notes),
+            record.gsd_mm, record.gsd_sigma_percent, tuple(record.notes), len(record.profiles) == len(record.cracks),
         )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from fissura.measure.measuring import Measurement, MeasureOptions, measure_graph
 from fissura.measure.reach import find_reach
 from fissura.measure.rules import RuleSet
 from fissura.measure.summary import CrackSummary, summarise
+from fissura.measure_profiles import PlainProfile, plain_profiles
 from fissura.report.records import WidthSamples
 from fissura.report.tables import Fields, area_fields, crack_fields, round_fields
 from fissura.segmenting import Progress, segment_scene
@@ -100,6 +101,8 @@ class FrameRecord:
         scale_source: As of `GroundScale`, empty without a scale.
         gsd_mm: Ground size of a pixel in the middle of the picture; None without a scale, and above the horizon.
         gsd_sigma_percent: Its standard error.
+        profiles: For each crack the widths along it; none in a record of an older fissura.
+        widest: For each crack which of them is the largest.
     """
 
     source: str
@@ -119,6 +122,8 @@ class FrameRecord:
     scale_source: str = ""
     gsd_mm: float | None = None
     gsd_sigma_percent: float | None = None
+    profiles: list[PlainProfile] = field(default_factory=list)
+    widest: list[int] = field(default_factory=list)
 
     def to_json(self) -> str:
         """One JSON object."""
@@ -285,18 +290,14 @@ def _record(
         record.scale_source, record.gsd_mm = scale.source, _middle_gsd_mm(scale, size_hw)
         record.gsd_sigma_percent = 100.0 * scale.sigma
     _describe_scale(record, finding, sections=request.section_length_m is not None)
-    if scale is not None:
-        position = find_position(path, scale, metadata=metadata)
-        if position.placement is None:
-            record.notes.append(f"no place on the map: {position.reason}")
-        else:
-            record.notes.extend(position.placement.notes)
-            _add_places(record, found, position.placement)
-    else:
-        # A GeoTIFF has a place even where its scale is not used.
-        position = find_position(path, None, metadata=metadata)
-        if position.placement is not None:
-            _add_places(record, found, position.placement)
+    # A GeoTIFF has a place even where its scale is not used.
+    position = find_position(path, scale, metadata=metadata)
+    if position.placement is not None:
+        record.notes.extend(position.placement.notes if scale is not None else ())
+        _add_places(record, found, position.placement)
+    elif scale is not None:
+        record.notes.append(f"no place on the map: {position.reason}")
+    record.profiles, record.widest = plain_profiles(found, position.placement)
     return record
 
 

@@ -35,6 +35,8 @@ from fissura.measure_notes import NoteCount
 from fissura.measure_tables import HISTOGRAMS, Tables, write_tables
 from fissura.segmenting import parse_scale
 
+_SHOWN = ("cracks.csv", "whole_cracks.csv", "profiles.csv", "summary.csv", "frames.csv")
+
 
 @dataclass(frozen=True)
 class MeasureRequest:
@@ -58,6 +60,7 @@ class MeasureRequest:
     threshold: float | None = None
     network_scale: str = "auto"
     roi: Path | None = None
+    profiles: bool = False
     overwrite: bool = False
     quiet: bool = False
     debug: bool = False
@@ -199,7 +202,9 @@ class _Run:
         failed = [(sources.get(Path(source), source), reason) for source, reason in self.tally.failed]
         tables = Tables([], [])
         if self.finished or (failed and stopped is None):
-            tables = write_tables(self.folder, [*self.finished, *self.earlier], failed, self.frame.rules)
+            tables = write_tables(
+                self.folder, [*self.finished, *self.earlier], failed, self.frame.rules, profiles=self.request.profiles
+            )
         self._say_summary(time.monotonic() - started, tables, lost)
         if stopped is not None:
             count = len(self.finished)
@@ -285,11 +290,15 @@ class _Run:
             say(f"the tables hold {len(self.earlier)} pictures of earlier calls as well", quiet=quiet)
         if lost:
             warn(f"note: {lost} pictures of earlier calls are not in the tables: they have changed or are gone")
+        older = sum(not picture.profiled for picture in (*self.finished, *self.earlier))
+        if older and self.request.profiles:
+            warn(f"note: {older} pictures have no rows in profiles.csv: an older fissura measured them; --overwrite "
+                 "measures them anew")  # fmt: skip
         self._say_totals()
         if self.frame.rules is not None and any(picture.scaled for picture in self.finished):
             for limit in (*LIMITS, *self.frame.rules.limits):
                 say(f"limit: {limit}", quiet=quiet)
-        shown = [path for path in tables.written if path.name in ("cracks.csv", "summary.csv", "frames.csv")]
+        shown = [path for path in tables.written if path.name in _SHOWN]
         if shown:
             say(f"results: {', '.join(map(str, shown))}", quiet=quiet)
         say(f"next: look at the pictures in {out / 'overlays'}", quiet=quiet)

@@ -11,12 +11,21 @@ import numpy.typing as npt
 
 from fissura.errors import FissuraError
 from fissura.imaging.write import as_output_error
-from fissura.measure.rules import RuleSet, width_thresholds
+from fissura.measure.rules import RuleSet, severity_names, width_thresholds
 from fissura.measure_folder import Finished, RecordFolder
 from fissura.measure_frame import FrameRecord
+from fissura.measure_profiles import crack_rows, profile_columns, profile_rows, whole_rows
 from fissura.report.geojson import GeoFeature, write_cracks_geojson
 from fissura.report.histogram import write_width_histogram
-from fissura.report.tables import Fields, round_fields, write_areas_csv, write_cracks_csv, write_summary_csv
+from fissura.report.tables import (
+    Fields,
+    round_fields,
+    write_areas_csv,
+    write_cracks_csv,
+    write_plain_csv,
+    write_summary_csv,
+    write_whole_cracks_csv,
+)
 
 HISTOGRAMS = {True: "widths.png", False: "widths_px.png"}
 """One for pictures with a scale, one for those without: their widths have no common axis."""
@@ -42,21 +51,24 @@ class Tables:
 
 
 def write_tables(
-    folder: RecordFolder, pictures: Sequence[Finished], failed: Sequence[tuple[str, str]], rules: RuleSet | None
-) -> Tables:
+    folder: RecordFolder, pictures: Sequence[Finished], failed: Sequence[tuple[str, str]], rules: RuleSet | None,
+    *, profiles: bool = False,
+) -> Tables:  # fmt: skip
     """Write all tables, and remove those of a run before that are no longer true. One that fails stops no other.
 
-    ``frames.csv``; and where a picture was measured ``cracks.csv``, ``areas.csv`` (only if there are areas),
-    ``summary.csv``, ``cracks.geojson`` (only if a picture has a place), ``widths.png``, ``widths_px.png``.
+    ``frames.csv``; and where a picture was measured ``cracks.csv``, ``whole_cracks.csv``, ``profiles.csv`` (only if
+    asked for), ``areas.csv`` (only if there are areas), ``summary.csv``, ``cracks.geojson`` (only if a picture has a
+    place), ``widths.png``, ``widths_px.png``.
 
     Args:
         folder: Where the records are and the tables go.
         pictures: In the order of the rows.
         failed: Name and reason of each picture that could not be measured.
-        rules: Their limits of width are drawn into the histogram.
+        rules: Their limits of width are drawn into the histogram, and the order of their severities tells the worst.
+        profiles: Write the width at every place along every crack.
     """
     done = Tables([], [])
-    for name, write in _plan(_Records(folder, pictures), pictures, failed, rules):
+    for name, write in _plan(_Records(folder, pictures), pictures, failed, rules, profiles):
         path = folder.out / name
         try:
             if write is None:
@@ -73,21 +85,32 @@ _Writer = Callable[[Path], None]
 
 
 def _plan(
-    records: _Records, pictures: Sequence[Finished], failed: Sequence[tuple[str, str]], rules: RuleSet | None
-) -> Iterator[tuple[str, _Writer | None]]:
+    records: _Records, pictures: Sequence[Finished], failed: Sequence[tuple[str, str]], rules: RuleSet | None,
+    profiles: bool,
+) -> Iterator[tuple[str, _Writer | None]]:  # fmt: skip
     """Each table, with None where there is nothing for it."""
     if pictures:
-        yield "cracks.csv", lambda path: write_cracks_csv(path, _Rows(records, lambda record: record.cracks))
+        units = [unit for unit in (True, False) if any(picture.scaled == unit for picture in pictures)]
+        placed = any(picture.placed for picture in pictures)
+        levels = severity_names(rules)
+        yield "cracks.csv", lambda path: write_cracks_csv(path, _Rows(records, _crack_rows))
+        yield "whole_cracks.csv", lambda path: write_whole_cracks_csv(
+            path, _Rows(records, lambda record: whole_rows(_crack_rows(record), levels))
+        )
+        yield "profiles.csv", (
+            (lambda path: write_plain_csv(
+                path, _Rows(records, lambda record: profile_rows(record.source, record.cracks, record.profiles)),
+                profile_columns(units=units, placed=placed),
+            )) if profiles else None
+        )  # fmt: skip
         areas = any(picture.areas for picture in pictures)
         yield "areas.csv", (
             (lambda path: write_areas_csv(path, _Rows(records, lambda record: record.areas))) if areas else None
         )
-        units = [unit for unit in (True, False) if any(picture.scaled == unit for picture in pictures)]
         columns = (*_SUMMARY, *(name for unit in units for name in _SUMMARY_OF[unit]))
         yield "summary.csv", lambda path: write_summary_csv(
             path, _Rows(records, lambda record: record.summary), columns=columns
         )
-        placed = any(picture.placed for picture in pictures)
         yield "cracks.geojson", (lambda path: write_cracks_geojson(path, _features(records))) if placed else None
         for unit, name in HISTOGRAMS.items():
             yield name, _histogram(records.of_unit(unit), unit, rules) if unit in units else None
@@ -121,6 +144,10 @@ class _Rows:
         return (row for record in self.records for row in self.pick(record))
 
 
+def _crack_rows(record: FrameRecord) -> list[Fields]:
+    return crack_rows(record.source, record.cracks, record.profiles, record.widest)
+
+
 def _frame_row(picture: Finished) -> Fields:
     length, inspected = picture.totals["length"], picture.totals["inspected_m2"]
     return round_fields({
@@ -138,7 +165,7 @@ def _failed_row(source: str, reason: str) -> Fields:
 def _features(records: _Records) -> Iterator[GeoFeature]:
     for record in records:
         sigma = record.position_sigma_m
-        for fields, lonlat in zip(record.cracks, record.lines_lonlat, strict=False):
+        for fields, lonlat in zip(_crack_rows(record), record.lines_lonlat, strict=False):
             if len(lonlat) >= 2:
                 yield GeoFeature("line", np.array(lonlat, np.float64), fields, sigma)
         for fields, lonlat in zip(record.areas, record.areas_lonlat, strict=False):

@@ -21,6 +21,7 @@ from fissura.synth.camera import NadirCamera
 from fissura.synth.cracks import CrackVector
 from fissura.synth.photo import Geotag, write_photo
 from fissura.synth.scene import render_scene
+from support.drawn import draw_cracks, straight
 from support.odd_names import require_odd_names
 
 HW = (120, 180)
@@ -79,7 +80,8 @@ def batch(tmp_path):
 def test_help_has_examples():
     result = measure("--help")
     assert result.exit_code == 0
-    for word in ("Examples:", "fissura measure wall.jpg --gsd-mm", "Exit status", "--overwrite", "--rules", "--mask"):
+    for word in ("Examples:", "fissura measure wall.jpg --gsd-mm", "Exit status", "--overwrite", "--rules", "--mask",
+                 "--profiles", "whole_cracks.csv"):  # fmt: skip
         assert word in result.output
 
 
@@ -103,7 +105,7 @@ def test_mask_and_ground_size(wall, tmp_path):
     made = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
     assert made == [
         "cracks.csv", "frames.csv", "frames/wall.json", "overlays/wall.jpg", "settings.json", "summary.csv",
-        "widths.png",
+        "whole_cracks.csv", "widths.png",
     ]  # fmt: skip
 
 
@@ -353,6 +355,23 @@ def test_drone_photo(tmp_path, yaw_deg):
     assert np.abs(across).max() < 0.03
     assert (along[0] + along[-1]) / 2 == pytest.approx(-0.156, abs=0.02)
     assert feature["properties"]["position_sigma_m"] == pytest.approx(3.0, abs=0.1)
+    # Where along the crack it is how wide stands on the map where the crack does.
+    measure(photo, "--mask", mask, "--ground-height", "0", "--profiles", "--out", out)
+    places = rows(out / "profiles.csv")
+    assert len(places) > 5
+    at = np.array([[float(place["longitude_deg"]), float(place["latitude_deg"])] for place in places])
+    there = (at - (LONGITUDE, LATITUDE)) * 111_200 * np.array([np.cos(np.deg2rad(LATITUDE)), 1])
+    start, end = np.column_stack([east, north])[[0, -1]]
+    detour = np.linalg.norm(there - start, axis=1) + np.linalg.norm(there - end, axis=1) - np.linalg.norm(end - start)
+    assert np.abs(detour).max() < 0.01
+    steps = np.linalg.norm(np.diff(there, axis=0), axis=1)
+    assert steps == pytest.approx(np.diff([float(place["along_m"]) for place in places]), abs=0.005)
+    (whole,) = rows(out / "whole_cracks.csv")
+    (here,) = of(places, column_px=whole["widest_column_px"], row_px=whole["widest_row_px"])
+    assert (here["longitude_deg"], here["latitude_deg"]) == (
+        whole["widest_longitude_deg"], whole["widest_latitude_deg"],
+    )  # fmt: skip
+    assert feature["properties"]["crack_key"] == "flight.jpg:1"
     # A given ground size goes before the camera's.
     measure(photo, "--mask", mask, "--gsd-mm", "2", "--out", tmp_path / "given")
     assert float(rows(tmp_path / "given" / "cracks.csv")[0]["width_mean_mm"]) == pytest.approx(12, abs=0.6)
@@ -487,6 +506,103 @@ def test_an_unexpected_error_fails_alone_too(batch, monkeypatch):
     assert result.exit_code == 1
     assert "RuntimeError: library trouble; run with --debug" in result.output
     assert "done: 2 pictures, 1 failed" in result.output
+
+
+BRANCHED = draw_cracks(
+    *zip(straight((90, 30), (90, 330), [3, 9, 3]), straight((90, 120), (20, 40), [5, 3]),
+         straight((150, 60), (150, 300), [2, 2, 6]), strict=True),
+    (190, 360), seed=4,
+)  # fmt: skip
+"""A crack whose main line is widest, 9 px, at column 180, with a branch at column 120; and one alone below it."""
+
+
+def of(table, **wanted):
+    return [row for row in table if all(row[name] == value for name, value in wanted.items())]
+
+
+def test_profiles_whole_cracks_and_branches_agree(tmp_path):
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "photos" / name, BRANCHED.rgb)
+        save_mask(tmp_path / "masks" / name, BRANCHED.mask)
+    out = tmp_path / "out"
+    words = (tmp_path / "photos", "--mask", tmp_path / "masks", "--gsd-mm", "0.5", "--rules", "mbei_concrete")
+    result = measure(*words, "--profiles", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert f"{out / 'whole_cracks.csv'}, {out / 'profiles.csv'}" in result.output
+    branches, whole, places = (rows(out / f"{name}.csv") for name in ("cracks", "whole_cracks", "profiles"))
+    assert [row["crack_key"] for row in whole] == ["a.png:1", "a.png:2", "b.png:1", "b.png:2"]
+    assert [row["branches"] for row in whole] == ["3", "1"] * 2
+    for crack in whole:
+        own = of(branches, crack_key=crack["crack_key"])
+        assert {(row["source_frame"], row["crack_id"]) for row in own} == {(crack["source_frame"], crack["crack_id"])}
+        assert float(crack["length_m"]) == pytest.approx(sum(float(row["length_m"]) for row in own), abs=1e-9)
+        widest = max(own, key=lambda row: float(row["width_max_mm"]))
+        for name in ("width_max_mm", "widest_column_px", "widest_row_px", "severity"):
+            assert crack[name] == widest[name], name
+        assert crack["widest_branch"] == widest["id"]
+    for branch in branches:
+        own = of(places, crack_key=branch["crack_key"], id=branch["id"])
+        assert sum(float(row["length_m"]) for row in own) == pytest.approx(float(branch["length_m"]), abs=1e-9)
+        (widest, *_) = sorted(own, key=lambda row: -float(row["width_mm"]))
+        assert widest["width_mm"] == branch["width_max_mm"]
+        here = of(own, column_px=branch["widest_column_px"], row_px=branch["widest_row_px"])
+        assert [row["width_mm"] for row in here] == [branch["width_max_mm"]]
+    # And what they agree on is what was drawn: 4.5 mm in the middle of the main line, 3 mm at one end of the other.
+    first, second = of(whole, source_frame="a.png")
+    assert float(first["width_max_mm"]) == pytest.approx(4.5, abs=0.2)
+    assert float(first["widest_column_px"]) == pytest.approx(180, abs=12)
+    assert float(first["widest_row_px"]) == pytest.approx(90, abs=1)
+    assert float(second["widest_column_px"]) == pytest.approx(290, abs=12)
+    alone = of(places, crack_key="a.png:2")
+    drawn = np.interp([float(row["column_px"]) for row in alone], [60, 180, 300], [1, 1, 3])
+    assert np.abs(np.array([float(row["width_mm"]) for row in alone]) - drawn).max() < 0.3
+    assert 0.01 < min(float(row["width_sigma_mm"]) for row in alone) < 0.2
+
+
+def test_profiles_can_be_asked_for_later(batch):
+    photos, masks, out = batch
+    words = [photos, "--mask", masks, "--out", out]
+    assert measure(*words).exit_code == 0
+    assert not (out / "profiles.csv").exists()
+    again = measure(*words, "--profiles")
+    assert "done: 0 pictures, 3 kept" in again.output
+    table = rows(out / "profiles.csv")
+    assert {row["source_frame"] for row in table} == {"a.png", "b.png", "deep/a.png"}
+    assert "width_px" in table[0] and "width_mm" not in table[0] and "longitude_deg" not in table[0]
+    assert {row["width_from"] for row in table} == {"grey"}
+    # A table that would no longer hold all pictures does not stay.
+    assert measure(*words).exit_code == 0
+    assert not (out / "profiles.csv").exists()
+
+
+def test_profiles_of_pictures_that_an_older_fissura_measured(batch):
+    photos, masks, out = batch
+    words = [photos, "--mask", masks, "--out", out, "--profiles"]
+    assert measure(*words).exit_code == 0
+    path = out / "frames" / "b.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["record"]["profiles"], content["record"]["widest"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    again = measure(*words)
+    assert again.exit_code == 0, again.output
+    assert "1 pictures have no rows in profiles.csv" in again.stderr and "--overwrite" in again.stderr
+    assert {row["source_frame"] for row in rows(out / "profiles.csv")} == {"a.png", "deep/a.png"}
+    keys = [row["crack_key"] for row in rows(out / "whole_cracks.csv")]
+    assert keys == ["a.png:1", "b.png:1", "deep/a.png:1"]
+    assert "have no rows" not in measure(*words, "--overwrite").stderr
+
+
+def test_a_bridged_gap_says_where_its_width_comes_from(tmp_path):
+    mask = SCENE.mask.copy()
+    mask[:, 88:95] = False
+    photo = save(tmp_path / "wall.png", SCENE.rgb)
+    out = tmp_path / "out"
+    words = ("--mask", save_mask(tmp_path / "mask.png", mask), "--gsd-mm", "1", "--profiles", "--out", out)
+    assert measure(photo, *words).exit_code == 0
+    (gap,) = of(rows(out / "cracks.csv"), bridged_share="1")
+    assert {row["width_from"] for row in of(rows(out / "profiles.csv"), id=gap["id"])} == {"gap"}
+    (whole,) = rows(out / "whole_cracks.csv")
+    assert whole["branches"] == "3" and 0 < float(whole["bridged_share"]) < 0.2
 
 
 def test_no_cracks(wall, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from tests.measure.hand_made import crack
 
 from fissura.errors import GeometryError, SettingsError
-from fissura.measure.rules import KINDS, RuleSet, read_rules, rule_names
+from fissura.measure.rules import KINDS, RuleSet, read_rules, rule_names, severity_names
 
 MINE = """\
 name: mine
@@ -172,3 +172,15 @@ def test_no_such_rules(tmp_path):
 
 def test_every_kind_has_a_place():
     assert KINDS == ("longitudinal", "transverse", "diagonal", "alligator", "other")
+
+
+def test_severities_from_the_mildest_to_the_worst(mine):
+    assert severity_names(None) == ()
+    assert severity_names(read_rules("ltpp")) == ("low", "moderate", "high")
+    assert severity_names(read_rules("mbei_concrete")) == ("CS1", "CS2", "CS3")
+    # What is the third step of one kind is no milder because another kind has two.
+    more = (
+        "    - {name: wide}\n  other:\n"
+        "    - {name: fine, up_to_mm: 1}\n    - {name: open, up_to_mm: 9}\n    - {name: wide}\n"
+    )
+    assert severity_names(read_rules(mine(("    - {name: wide}\n", more)))) == ("fine", "open", "wide")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import cv2
 import numpy as np
@@ -18,8 +19,8 @@ from fissura.report.records import SurveyArea, SurveyCrack, SurveyResult, Survey
 from support.sample_survey import make_survey, to_lonlat
 
 ALL = [
-    "cracks.gpkg", "cracks.geojson", "cracks.csv", "areas.csv", "sections.csv", "cracks.xlsx", "cracks.dxf",
-    "widths.png", "labels",
+    "cracks.gpkg", "cracks.geojson", "cracks.csv", "whole_cracks.csv", "areas.csv", "sections.csv", "cracks.xlsx",
+    "cracks.dxf", "widths.png", "labels",
 ]  # fmt: skip
 
 
@@ -67,6 +68,30 @@ def test_tables_and_map_agree(tmp_path):
         assert properties["offset_m"] == pytest.approx(crack.offset_m, abs=1e-4)
 
 
+@pytest.mark.parametrize("placed", [True, False])
+def test_whole_cracks_add_up_their_branches(tmp_path, placed):
+    survey = make_survey(tmp_path, placed=placed)
+    zoned = {"captured_at": datetime(2026, 5, 4, 10, 30, tzinfo=UTC)}
+    survey.cracks[:2] = [replace(crack, fields=crack.fields | zoned) for crack in survey.cracks[:2]]
+    write_deliverables(survey)
+    branches, whole = rows(tmp_path / "cracks.csv"), rows(tmp_path / "whole_cracks.csv")
+    assert [row["crack_id"] for row in whole] == [str(k) for k in range(1, 21)]
+    length, width = ("length_m", "width_max_mm") if placed else ("length_px", "width_max_px")
+    levels = ("", "low", "medium", "high")
+    for row in whole:
+        own = [branch for branch in branches if branch["crack_id"] == row["crack_id"]]
+        assert row["branches"] == "2" == str(len(own))
+        assert float(row[length]) == pytest.approx(sum(float(branch[length]) for branch in own), abs=0.006)
+        widest = max(own, key=lambda branch: float(branch[width]))
+        assert (row["widest_branch"], row["source_frame"]) == (widest["id"], widest["source_frame"])
+        assert float(row[width]) == pytest.approx(float(widest[width]), abs=0.006)
+        assert row["captured_at"] == widest["captured_at"]
+        assert row["severity"] == max((branch["severity"] for branch in own), key=levels.index)
+        for name, choose in (("chainage_from_m", min), ("chainage_to_m", max)) if placed else ():
+            assert float(row[name]) == choose(float(branch[name]) for branch in own)
+    assert ("width_mean_mm" in whole[0]) == placed and ("width_mean_px" in whole[0]) != placed
+
+
 def test_sections_csv_has_a_row_for_a_section_without_cracks(tmp_path):
     survey = make_survey(tmp_path)
     survey.sections.append(SurveySection("30 to 40 m", 30.0, 40.0, to_lonlat([[30, 2], [40, 2]]), None, 0.5, ()))
@@ -86,7 +111,9 @@ def test_what_is_no_longer_true_is_removed(tmp_path):
     write_deliverables(make_survey(tmp_path))
     unplaced = replace(make_survey(tmp_path, placed=False), areas=[])
     written = write_deliverables(unplaced)
-    assert names(written) == ["cracks.gpkg", "cracks.csv", "sections.csv", "cracks.xlsx", "widths_px.png", "labels"]
+    assert names(written) == [
+        "cracks.gpkg", "cracks.csv", "whole_cracks.csv", "sections.csv", "cracks.xlsx", "widths_px.png", "labels",
+    ]  # fmt: skip
     for gone in ("cracks.geojson", "cracks.dxf", "areas.csv", "widths.png"):
         assert not (tmp_path / gone).exists()
     assert "length_px" in rows(tmp_path / "cracks.csv")[0]
@@ -96,7 +123,8 @@ def test_what_is_no_longer_true_is_removed(tmp_path):
 def test_empty_survey(tmp_path, crs):
     written = write_deliverables(SurveyResult("nothing", tmp_path, crs=crs))
     placed = ["cracks.geojson", "cracks.dxf"] if crs else []
-    assert set(names(written)) == {"cracks.gpkg", "cracks.csv", "sections.csv", "cracks.xlsx", "labels", *placed}
+    tables = {"cracks.csv", "whole_cracks.csv", "sections.csv"}
+    assert set(names(written)) == {"cracks.gpkg", "cracks.xlsx", "labels", *tables, *placed}
     assert (tmp_path / "sections.csv").read_text(encoding="utf-8-sig").strip()
     assert rows(tmp_path / "cracks.csv") == []
 

@@ -12,7 +12,7 @@ from fissura.report.records import SurveyCrack, SurveyFrame, SurveyResult
 from fissura.report.workbook import write_workbook
 from support.sample_survey import make_survey
 
-SHEETS = ["Summary", "Cracks", "Areas", "Sections", "Frames", "Settings"]
+SHEETS = ["Summary", "Cracks", "Whole cracks", "Areas", "Sections", "Frames", "Settings"]
 CRACKS = [
     "Id", "Crack id", "Class", "Orientation (°)", "Length (m)", "Width mean (mm)", "Width median (mm)",
     "Width p95 (mm)", "Width max (mm)", "Width sigma (mm)", "GSD (mm)", "Below GSD", "Severity", "Standard", "Zone",
@@ -56,7 +56,7 @@ def write(path, result):
 
 def test_sheets_have_headings_filters_and_frozen_rows(book):
     assert book.sheetnames == SHEETS and titles(book["Cracks"]) == CRACKS
-    for name, rows in {"Cracks": 40, "Areas": 1, "Sections": 3, "Frames": 12}.items():
+    for name, rows in {"Cracks": 40, "Whole cracks": 20, "Areas": 1, "Sections": 3, "Frames": 12}.items():
         sheet = book[name]
         assert sheet.freeze_panes == "A2" and sheet.max_row == rows + 1
         assert sheet.auto_filter.ref.endswith(str(rows + 1)) and sheet["A1"].font.bold
@@ -73,6 +73,16 @@ def test_numbers_dates_and_booleans_are_what_they_are(book, survey):
     assert column(book["Sections"], "Inspected (%)")[1].value == 0.9
     assert "%" in column(book["Sections"], "Inspected (%)")[1].number_format
     assert column(book["Frames"], "GSD (mm)")[4].value is None  # the frame that failed
+
+
+def test_whole_cracks_have_a_sheet_of_their_own(book, survey):
+    sheet = book["Whole cracks"]
+    assert titles(sheet)[:5] == ["Crack id", "Class", "Extent", "Branches", "Length (m)"]
+    first = {title: column(sheet, title)[0].value for title in titles(sheet)}
+    both = [crack.fields for crack in survey.cracks[:2]]
+    assert first["Branches"] == 2 and first["Width max (mm)"] == max(fields["width_max_mm"] for fields in both)
+    assert first["Length (m)"] == pytest.approx(sum(fields["length_m"] for fields in both))
+    assert type(first["Below GSD"]) is bool and type(first["Widest branch"]) is int
 
 
 def test_text_that_looks_like_a_formula_stays_text(book):

@@ -69,6 +69,9 @@ def measure(
     threshold: Annotated[float | None, typer.Option(help="0 to 1; the model card's if left out.")] = None,
     scale: Annotated[str, typer.Option(metavar="auto|N", help="Size at which the network sees the pictures.")] = "auto",
     roi: Annotated[Path | None, typer.Option(metavar="FILE", help="Look only here: mask picture or GeoJSON.")] = None,
+    profiles: Annotated[
+        bool, typer.Option("--profiles", help="Also write the width at every place along every crack: profiles.csv.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make finished results anew.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
@@ -77,7 +80,9 @@ def measure(
 
     \b
     Writes, below --out:
-      cracks.csv        one row a branch; crack_id groups the branches of a crack
+      cracks.csv        one row a branch; crack_key groups the branches of a crack, over all pictures
+      whole_cracks.csv  one row a crack: length of all branches, largest width and where it is, worst severity
+      profiles.csv      with --profiles, a row every 10 px along every branch: width, its error, and where it is
       areas.csv         alligator fields, where there are any
       summary.csv       sums by section, zone, class and severity
       frames.csv        one row a picture: scale, inspected area, cracks a m², notes, and what failed
@@ -96,6 +101,7 @@ def measure(
       fissura measure flight/ --ground-height -1.5 --rules astm_d6433 --road-direction 90 --out measured
       fissura measure photos/ --mask masks/ --out measured
       fissura measure pier.jpg --target checkerboard:9x6:25mm --rules mbei_concrete --out measured
+      fissura measure wall.jpg --gsd-mm 0.4 --profiles --out measured
 
     Exit status: 0 all done; 1 some inputs failed, the others are done; 2 could not start.
     """  # noqa: D301 - \b keeps the examples as they are
@@ -110,7 +116,8 @@ def measure(
                 rules=rules, road_direction_deg=road_direction, lane_width_m=lane_width_m,
                 section_length_m=section_length_m, lane_centre=lane_centre, min_length=min_length,
                 least_confidence=least_confidence, model=model, engine=engine, precision=precision, threads=threads,
-                threshold=threshold, network_scale=scale, roi=roi, overwrite=overwrite, quiet=quiet, debug=debug,
+                threshold=threshold, network_scale=scale, roi=roi, profiles=profiles, overwrite=overwrite,
+                quiet=quiet, debug=debug,
             )
         )  # fmt: skip
         raise typer.Exit(status)

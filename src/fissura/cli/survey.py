@@ -100,7 +100,8 @@ def survey(
     Writes, below --out:
       report.html             the report: map, worst cracks, tables, method and limits; opens offline
       cracks.gpkg             cracks, areas, footprints, sections, inspected ground: opens coloured in QGIS
-      cracks.xlsx, cracks.dxf, cracks.csv, areas.csv, sections.csv, cracks.geojson, widths.png
+      cracks.csv, whole_cracks.csv   a row for each branch, and for each crack with all its branches
+      cracks.xlsx, cracks.dxf, areas.csv, sections.csv, cracks.geojson, widths.png
       masks/ overlays/ probability/   of photos; of GeoTIFFs as Cloud Optimized GeoTIFF
       mosaics/                the ground from above with its cracks
       labels/                 COCO, CVAT and LabelMe, for correction; --mask takes the corrected masks

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from fissura.errors import SettingsError
 from fissura.geo.scale import GroundScale
@@ -257,13 +258,28 @@ def _quantiles(values: Values, weights: Values, at: Sequence[float]) -> list[flo
     return [float(np.interp(q, reached, values[order])) for q in at]
 
 
+def stretch_windows(steps_px: Values) -> tuple[npt.NDArray[np.intp], int]:
+    """Stretches of `STRETCH_PX` along a branch, a quarter of one apart, over which the largest width is sought.
+
+    Args:
+        steps_px: Distances between neighbouring points, shape (N - 1,).
+    Returns:
+        First point of each stretch, and how many points a stretch has; the whole branch where it is shorter.
+    """
+    points = len(steps_px) + 1
+    n = min(max(1, round(STRETCH_PX / max(float(steps_px.mean()), 1e-6))), points)
+    return np.arange(0, points - n + 1, max(1, n // 4), dtype=np.intp), n
+
+
+def stretch_medians(values: Values, starts: npt.NDArray[np.intp], n: int) -> Values:
+    """Median over each stretch of `stretch_windows`, shape (len(starts),)."""
+    windows = np.lib.stride_tricks.sliding_window_view(values, n)[starts]
+    return np.asarray(np.median(windows, axis=1), np.float64)
+
+
 def _widest_stretch(width: Values, steps_px: Values) -> float:
     """The largest median over a stretch of `STRETCH_PX`."""
-    n = max(1, round(STRETCH_PX / max(float(steps_px.mean()), 1e-6)))
-    if len(width) <= n:
-        return float(np.median(width))
-    windows = np.lib.stride_tricks.sliding_window_view(width, n)[:: max(1, n // 4)]
-    return float(np.median(windows, axis=1).max())
+    return float(stretch_medians(width, *stretch_windows(steps_px)).max())
 
 
 def _area(number: int, found: AlligatorField, cracks: Sequence[Crack], rules: RuleSet | None) -> CrackArea:

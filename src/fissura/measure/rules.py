@@ -284,3 +284,16 @@ def width_thresholds(rules: RuleSet | None) -> dict[str, float]:
         return {}
     levels = rules.levels.longitudinal or rules.levels.other
     return {level.name: below.bound_mm for below, level in pairwise(levels)}
+
+
+def severity_names(rules: RuleSet | None) -> tuple[str, ...]:
+    """All severity levels, the mildest first, those of all kinds of crack together; empty without rules."""
+    if rules is None:
+        return ()
+    rank: dict[str, int] = {}
+    for kind in KINDS:
+        levels: tuple[Level, ...] = getattr(rules.levels, kind)
+        for k, level in enumerate(levels):
+            # Kinds may have a different number of levels: what is the third step of one is no milder in another.
+            rank[level.name] = max(rank.get(level.name, 0), k)
+    return tuple(sorted(rank, key=lambda name: rank[name]))

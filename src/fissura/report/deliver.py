@@ -15,9 +15,9 @@ from fissura.report.geojson import GeoFeature, write_cracks_geojson
 from fissura.report.geopackage import write_geopackage
 from fissura.report.histogram import write_width_histogram
 from fissura.report.labels import write_labels
-from fissura.report.layers import area_layer, crack_layer, section_row_layer
+from fissura.report.layers import area_layer, crack_layer, section_row_layer, whole_crack_layer
 from fissura.report.records import LonLat, SurveyResult
-from fissura.report.tables import write_areas_csv, write_cracks_csv, write_summary_csv
+from fissura.report.tables import write_areas_csv, write_cracks_csv, write_plain_csv, write_summary_csv
 from fissura.report.workbook import write_workbook
 
 _HISTOGRAMS = {"mm": "widths.png", "px": "widths_px.png"}
@@ -33,8 +33,8 @@ def write_deliverables(result: SurveyResult) -> list[Path]:
     """Write everything into the run's folder, and remove what a run before left that is no longer true.
 
     ``cracks.gpkg``, ``cracks.geojson`` and ``cracks.dxf`` (both only if something has a place), ``cracks.csv``,
-    ``areas.csv`` (only if there are areas), ``sections.csv``, ``cracks.xlsx``, ``widths.png`` (``widths_px.png`` for
-    cracks without a scale), ``labels``. One that fails does not stop the others.
+    ``whole_cracks.csv``, ``areas.csv`` (only if there are areas), ``sections.csv``, ``cracks.xlsx``, ``widths.png``
+    (``widths_px.png`` for cracks without a scale), ``labels``. One that fails does not stop the others.
 
     Args:
         result: A survey; its `folder` is where the files go.
@@ -66,6 +66,7 @@ def _plan() -> Iterator[tuple[str, Writer]]:
     yield "cracks.gpkg", _always(write_geopackage)
     yield "cracks.geojson", _write_geojson
     yield "cracks.csv", _write_cracks
+    yield "whole_cracks.csv", _write_whole_cracks
     yield "areas.csv", _write_areas
     yield "sections.csv", _write_sections
     yield "cracks.xlsx", _always(write_workbook)
@@ -116,6 +117,12 @@ def _has_extent(lonlat: LonLat, kind: Literal["line", "area"]) -> bool:
 def _write_cracks(path: Path, result: SurveyResult) -> bool:
     layer = crack_layer(result)
     write_cracks_csv(path, map(layer.as_fields, layer.items))
+    return True
+
+
+def _write_whole_cracks(path: Path, result: SurveyResult) -> bool:
+    layer = whole_crack_layer(result)
+    write_plain_csv(path, map(layer.as_fields, layer.items), [column.name for column in layer.columns])
     return True
 
 

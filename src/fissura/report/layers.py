@@ -23,7 +23,8 @@ from fissura.report.records import (
     SurveyResult,
     SurveySection,
 )
-from fissura.report.tables import Fields, Value, round_fields
+from fissura.report.tables import EXTENT, Fields, Value, round_fields
+from fissura.report.whole_cracks import group_branches, whole_crack_fields
 
 ColumnKind = Literal["text", "integer", "real", "boolean", "time"]
 
@@ -35,12 +36,21 @@ _CRACK_FAMILIES = (
     ("length_px", *(f"{name}_px" for name in _WIDTHS)),
 )
 _AREA_FAMILIES = (("area_m2", "crack_length_m", "width_mean_mm"), ("area_px2", "crack_length_px", "width_mean_px"))
-_EXTENT = ("left_px", "top_px", "right_px", "bottom_px")
 _CRACK_AFTER = (
     "gsd_mm", "below_gsd", "severity", "standard", "zone", "confidence", "source_frame", "captured_at", "model",
-    "bridged_share", *_EXTENT, "notes",
+    "bridged_share", *EXTENT, "notes",
 )  # fmt: skip
-_AREA_AFTER = ("severity", "standard", "source_frame", "captured_at", "model", *_EXTENT)
+_WHOLE_BEFORE = ("crack_id", "class", "extent", "branches")
+_WHOLE_WIDTHS = ("width_mean", "width_max", "width_sigma")
+_WHOLE_FAMILIES = (
+    ("length_m", *(f"{name}_mm" for name in _WHOLE_WIDTHS)),
+    ("length_px", *(f"{name}_px" for name in _WHOLE_WIDTHS)),
+)
+_WHOLE_AFTER = (
+    "widest_branch", "below_gsd", "severity", "standard", "confidence", "source_frame", "captured_at", "model",
+    "bridged_share", "position_sigma_m", "chainage_from_m", "chainage_to_m",
+)  # fmt: skip
+_AREA_AFTER = ("severity", "standard", "source_frame", "captured_at", "model", *EXTENT)
 _PLACE = ("position_sigma_m", "chainage_from_m", "chainage_to_m")
 _FRAME_COLUMNS = (
     "name", "source", "kind", "status", "captured_at", "gsd_mm", "height_m", "sharpness", "position_sigma_m",
@@ -50,10 +60,10 @@ _SECTION_ROW_COLUMNS = (
     "section", "start_m", "end_m", "inspected_m2", "inspected_share", "class", "severity", "zone", "cracks",
 )  # fmt: skip
 
-_INTEGERS = frozenset({"id", "crack_id", "slices", "cracks", "points", *_EXTENT})
+_INTEGERS = frozenset({"id", "crack_id", "slices", "cracks", "points", "branches", "widest_branch", *EXTENT})
 _TEXTS = frozenset({
-    "class", "severity", "standard", "zone", "source_frame", "model", "notes", "name", "source", "kind", "status",
-    "error", "overlay", "mask", "picture", "section", "state", "meaning", "item", "text",
+    "class", "severity", "standard", "zone", "extent", "source_frame", "model", "notes", "name", "source", "kind",
+    "status", "error", "overlay", "mask", "picture", "section", "state", "meaning", "item", "text",
 })  # fmt: skip
 _BOOLEANS = frozenset({"below_gsd", "road_found"})
 _MILDNESS = ("none", "hairline", "very low", "low", "minor", "medium", "moderate", "high", "severe", "very high")
@@ -96,6 +106,16 @@ def crack_layer(result: SurveyResult) -> Layer:
                     _CRACK_AFTER, scaled=result.crs is not None)  # fmt: skip
     columns = [*names, *_PLACE, "offset_m", "picture"]
     return Layer("cracks", _columns(columns, (c.fields for c in result.cracks)), result.cracks, _crack_fields)
+
+
+def whole_crack_layer(result: SurveyResult) -> Layer:
+    """One row for each crack, all its branches together; see `whole_crack_fields`."""
+    groups = group_branches(_crack_fields(crack) for crack in result.cracks)
+    present = {name for group in groups for row in group for name in row}
+    used = [family for family in _WHOLE_FAMILIES if family[0] in present] or [_WHOLE_FAMILIES[result.crs is None]]
+    names = [*_WHOLE_BEFORE, *(name for family in used for name in family), *_WHOLE_AFTER]
+    levels = severity_order(result)
+    return Layer("whole_cracks", _columns(names), groups, lambda group: _whole_fields(group, levels))
 
 
 def area_layer(result: SurveyResult) -> Layer:
@@ -158,6 +178,15 @@ def _crack_fields(crack: SurveyCrack) -> Fields:
         "offset_m": crack.offset_m,
     })  # fmt: skip
     return {**crack.fields, **place, "picture": None if crack.picture is None else crack.picture.path}
+
+
+def _whole_fields(branches: Sequence[Mapping[str, Value]], levels: Sequence[str]) -> Fields:
+    """A crack's row, with the stretch of the route that its branches take together."""
+    fields = whole_crack_fields(branches, levels)
+    for name, choose in (("position_sigma_m", max), ("chainage_from_m", min), ("chainage_to_m", max)):
+        values = [float(value) for value in (row.get(name) for row in branches) if isinstance(value, (int, float))]
+        fields[name] = choose(values) if values else None
+    return fields
 
 
 def _area_fields(area: SurveyArea) -> Fields:

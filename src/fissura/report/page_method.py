@@ -14,7 +14,7 @@ from fissura.report.records import GROUND_STATES, SurveyFrame, SurveyResult
 _FILES = {
     "cracks.gpkg": "GeoPackage for QGIS and ArcGIS: cracks, alligator areas, frames, ground, sections",
     "cracks.geojson": "cracks and areas as GeoJSON, longitude and latitude",
-    "cracks.csv": "all cracks, one row a branch",
+    "cracks.csv": "all cracks, one row a branch", "whole_cracks.csv": "all cracks, one row a crack",
     "areas.csv": "alligator areas", "crack_areas.csv": "alligator areas", "frames.csv": "all frames",
     "summary.csv": "sums by class, severity and section", "sections.csv": "sums by section",
     "cracks.xlsx": "the tables as an Excel workbook", "cracks.dxf": "drawing for CAD, in metres",

@@ -33,15 +33,23 @@ CSV_ENCODING = "utf-8-sig"
 _WIDTHS = ("width_mean", "width_median", "width_p95", "width_max", "width_sigma")
 _SCALED = ("length_m", *(f"{name}_mm" for name in _WIDTHS))
 _PIXELS = ("length_px", *(f"{name}_px" for name in _WIDTHS))
-_EXTENT = ("left_px", "top_px", "right_px", "bottom_px")
+EXTENT = ("left_px", "top_px", "right_px", "bottom_px")
+"""Names of the box around a crack in its picture, in pixels, last ones included."""
 _BEFORE = ("id", "crack_id", "class", "orientation_deg")
 _AFTER = (
     "gsd_mm", "below_gsd", "severity", "standard", "zone", "confidence", "source_frame", "captured_at", "model",
-    "bridged_share", *_EXTENT, "notes",
+    "bridged_share", *EXTENT, "notes",
+)  # fmt: skip
+_WHOLE_BEFORE = ("crack_key", "crack_id", "source_frame", "class", "extent", "branches")
+_WHOLE_SCALED = ("length_m", "width_mean_mm", "width_max_mm", "width_sigma_mm")
+_WHOLE_PIXELS = ("length_px", "width_mean_px", "width_max_px", "width_sigma_px")
+_WHOLE_AFTER = (
+    "widest_branch", "widest_column_px", "widest_row_px", "below_gsd", "severity", "standard", "confidence",
+    "captured_at", "model", "bridged_share", *EXTENT,
 )  # fmt: skip
 _AREA_SCALED = ("area_m2", "crack_length_m", "width_mean_mm")
 _AREA_PIXELS = ("area_px2", "crack_length_px", "width_mean_px")
-_AREA_AFTER = ("severity", "standard", "source_frame", "captured_at", "model", *_EXTENT)
+_AREA_AFTER = ("severity", "standard", "source_frame", "captured_at", "model", *EXTENT)
 
 _DIGITS = {"_m": 4, "_m2": 4, "_mm": 3, "_px": 2, "_px2": 0, "_deg": 1, "_share": 3, "confidence": 3}
 """Digits after the point by the end of the name: a tenth of a millimetre of length, a micrometre of width."""
@@ -118,6 +126,28 @@ def write_cracks_csv(path: Path, rows: Iterable[Mapping[str, Value]]) -> None:
     _write_csv(path, rows, _columns(rows, _BEFORE, (_SCALED, _PIXELS), _AFTER))
 
 
+def write_whole_cracks_csv(path: Path, rows: Iterable[Mapping[str, Value]]) -> None:
+    """Write one line for each whole crack, all its branches together.
+
+    Args:
+        path: Usually ``whole_cracks.csv``.
+        rows: From `fissura.report.whole_cracks.whole_crack_fields`; see `write_cracks_csv`.
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    rows = _again(rows)
+    _write_csv(path, rows, _columns(rows, _WHOLE_BEFORE, (_WHOLE_SCALED, _WHOLE_PIXELS), _WHOLE_AFTER))
+
+
+def write_plain_csv(path: Path, rows: Iterable[Mapping[str, Value]], columns: Sequence[str]) -> None:
+    """Write one line for each mapping, with these columns and no others; rows are gone through once.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    _write_csv(path, rows, columns)
+
+
 def write_areas_csv(path: Path, rows: Iterable[Mapping[str, Value]]) -> None:
     """Write one line for each alligator area, from `area_fields`.
 
@@ -174,7 +204,7 @@ def _extent(points_rc: Points, size_hw: tuple[int, int] | None) -> Fields:
     if size_hw is not None:
         first, last = (np.clip(corner, 0, np.array(size_hw) - 1) for corner in (first, last))
     (top, left), (bottom, right) = first, last
-    return dict(zip(_EXTENT, (int(left), int(top), int(right), int(bottom)), strict=True))
+    return dict(zip(EXTENT, (int(left), int(top), int(right), int(bottom)), strict=True))
 
 
 def _columns(

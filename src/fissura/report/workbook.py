@@ -1,4 +1,4 @@
-"""A survey as an Excel workbook: summary, cracks, areas, sections, frames, settings.
+"""A survey as an Excel workbook: summary, cracks by branch and whole, areas, sections, frames, settings.
 
 Rows are written as they are made, so that memory stays small with a hundred thousand cracks.
 """
@@ -26,6 +26,7 @@ from fissura.report.layers import (
     frame_layer,
     ground_layer,
     section_layer,
+    whole_crack_layer,
 )
 from fissura.report.records import SurveyResult
 from fissura.report.tables import Value
@@ -66,7 +67,7 @@ class _Style:
 
 
 def write_workbook(path: Path, result: SurveyResult) -> None:
-    """Write the sheets Summary, Cracks, Areas, Sections, Frames and Settings.
+    """Write the sheets Summary, Cracks (branches), Whole cracks, Areas, Sections, Frames and Settings.
 
     Args:
         path: Usually ``cracks.xlsx``. Links to overlays and pictures are relative to it.
@@ -90,8 +91,8 @@ def write_workbook(path: Path, result: SurveyResult) -> None:
         _write_pairs(book.create_sheet("Summary"), _summary(result), style)
         overlays = {frame.name: frame.overlay for frame in result.frames if frame.overlay}
         for title, layer in (
-            ("Cracks", crack_layer(result)), ("Areas", area_layer(result)), ("Sections", section_layer(result)),
-            ("Frames", frame_layer(result)),
+            ("Cracks", crack_layer(result)), ("Whole cracks", whole_crack_layer(result)), ("Areas", area_layer(result)),
+            ("Sections", section_layer(result)), ("Frames", frame_layer(result)),
         ):  # fmt: skip
             _write_layer(book.create_sheet(title), layer, overlays, style)
         _write_pairs(book.create_sheet("Settings"), _flat(result.settings), style)
