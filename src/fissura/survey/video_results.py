@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fissura.geo.telemetry import Telemetry
 from fissura.measure.model import Crack
-from fissura.measure.rules import RuleSet
+from fissura.measure.rules import RuleSet, read_rules, rule_names
 from fissura.report.records import SurveyCrack, SurveyFrame
 from fissura.spec import ModelCard
 from fissura.survey.backdrop import Backdrop
@@ -88,6 +88,15 @@ class VideoOutcome:
     notes: tuple[str, ...] = ()
     stopped: bool = False
 
+    def rated(self, rules: RuleSet | None) -> VideoOutcome:
+        """A copy with kinds and levels by these rules; see `GroundRecord.rated`."""
+        unseen = sum(ground.count_unseen(rules) for ground in self.grounds)
+        notes = self.notes if not unseen else (*self.notes, (
+            f"{unseen} of the worst cracks of {self.figures.get('source')} have no picture: they are not among the "
+            "worst by the rules that come with fissura, nor by those that the video was surveyed with"
+        ))  # fmt: skip
+        return replace(self, grounds=[ground.rated(rules) for ground in self.grounds], notes=notes)
+
     def add_problem(self, text: str) -> None:
         """Note that something of the video is missing; what there is of it stays."""
         self.complete = self.figures["complete"] = False
@@ -156,7 +165,9 @@ def collect_outcome(
         record.mosaic = write_mosaic(
             folder.out, title, canvas, backdrop, ground, caption=origin.name, to_lonlat=to_lonlat
         )
-        _add_pictures(record, ground, canvas, backdrop, folder.out, title, rules)
+        # The ground is gone when the video is finished, and then rules may change.
+        for any_rules in (rules, None, *map(read_rules, rule_names())):
+            _add_pictures(record, ground, canvas, backdrop, folder.out, title, any_rules)
         if to_lonlat is not None and ground.measurement.scale is not None:
             mm = float(ground.measurement.scale.matrix[0, 0])
             record.ground += outline_to_ground("inspected", canvas.seen_outline(ground.bounds_rc), to_lonlat, mm)
