@@ -228,7 +228,7 @@ def crack_box_px(fields: Fields) -> tuple[float, float, float, float]:
 
 def add_pictures(
     record: GroundRecord, run: Path, name: str, cut: Callable[[SurveyCrack], tuple[RgbImage, float | None]],
-    rules: RuleSet | None,
+    rules: RuleSet | None, *, most: int | None = None,
 ) -> bool:  # fmt: skip
     """Write pictures of the worst cracks below ``pictures/``, and name them in their rows; those that have one keep it.
 
@@ -239,12 +239,13 @@ def add_pictures(
         cut: Gives a crack's picture and the ground size of a pixel of it; asked for in the order of source frames, so
             that it needs to keep one frame only.
         rules: Severities, which say what is worst.
+        most: How many of the worst; `PICTURES` if left out.
     Returns:
         Whether there are new ones.
     Raises:
         OutputError: A picture cannot be written.
     """
-    wanted = _find_worst(record.rated(rules).cracks, rules)
+    wanted = _find_worst(record.rated(rules).cracks, rules, most)
     rows = [(k, c) for k, c in enumerate(record.cracks) if c.fields["id"] in wanted and c.picture is None]
     for k, crack in sorted(rows, key=lambda row: (str(row[1].fields["source_frame"]), row[0])):
         rgb, mm_per_px = cut(crack)
@@ -255,11 +256,11 @@ def add_pictures(
     return bool(rows)
 
 
-def _find_worst(rated: Sequence[SurveyCrack], rules: RuleSet | None) -> set[Value]:
+def _find_worst(rated: Sequence[SurveyCrack], rules: RuleSet | None, most: int | None = None) -> set[Value]:
     """Numbers of the cracks of a record that show a picture."""
     from fissura.report.page_worst import rank_worst
 
-    return {crack.fields["id"] for crack in rank_worst(rated, PICTURES, width_thresholds(rules))}
+    return {c.fields["id"] for c in rank_worst(rated, PICTURES if most is None else most, width_thresholds(rules))}
 
 
 def _crack_to_plain(crack: SurveyCrack) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fissura.geo.telemetry import Telemetry
 from fissura.measure.model import Crack
-from fissura.measure.rules import RuleSet, read_rules, rule_names
+from fissura.measure.rules import RuleSet
 from fissura.report.records import SurveyCrack, SurveyFrame
 from fissura.spec import ModelCard
 from fissura.survey.backdrop import Backdrop
@@ -38,6 +38,10 @@ from fissura.types import RgbImage
 LonLat = npt.NDArray[np.float64]
 _MOST_PICTURE_PX = 8192
 """Ground pixels a side from which a crack's picture is painted smaller: a crack may be as long as its road."""
+
+
+_PICTURES_KEPT = 1000
+"""Cracks of a ground, the largest first, whose pictures are there for whichever rules call them worst."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,8 @@ class VideoOutcome:
         """A copy with kinds and levels by these rules; see `GroundRecord.rated`."""
         unseen = sum(ground.count_unseen(rules) for ground in self.grounds)
         notes = self.notes if not unseen else (*self.notes, (
-            f"{unseen} of the worst cracks of {self.figures.get('source')} have no picture: they are not among the "
-            "worst by the rules that come with fissura, nor by those that the video was surveyed with"
+            f"{unseen} of the worst cracks of {self.figures.get('source')} have no picture: when it was looked at, "
+            f"other rules held, and they are not among its {_PICTURES_KEPT} largest"
         ))  # fmt: skip
         return replace(self, grounds=[ground.rated(rules) for ground in self.grounds], notes=notes)
 
@@ -165,9 +169,7 @@ def collect_outcome(
         record.mosaic = write_mosaic(
             folder.out, title, canvas, backdrop, ground, caption=origin.name, to_lonlat=to_lonlat
         )
-        # The ground is gone when the video is finished, and then rules may change.
-        for any_rules in (rules, None, *map(read_rules, rule_names())):
-            _add_pictures(record, ground, canvas, backdrop, folder.out, title, any_rules)
+        _add_pictures(record, ground, canvas, backdrop, folder.out, title, rules)
         if to_lonlat is not None and ground.measurement.scale is not None:
             mm = float(ground.measurement.scale.matrix[0, 0])
             record.ground += outline_to_ground("inspected", canvas.seen_outline(ground.bounds_rc), to_lonlat, mm)
@@ -204,7 +206,7 @@ def _add_pictures(
     record: GroundRecord, ground: MergedGround, canvas: GroundCanvas, backdrop: Backdrop, out: Path, title: str,
     rules: RuleSet | None,
 ) -> None:  # fmt: skip
-    """Pictures of the worst cracks, cut from the merged ground."""
+    """Pictures of the worst cracks, cut from the merged ground; of the others too, for other rules: it is not kept."""
     scale, (top, left) = ground.measurement.scale, ground.origin_rc
     size_hw = ground.measurement.graph.size_hw
     mm = None if scale is None else float(scale.matrix[0, 0])
@@ -220,7 +222,8 @@ def _add_pictures(
         box = [v / factor for v in (x0 - c0, y0 - r0, x1 - c0, y1 - r0)]
         return cut_picture(rgb, box, None if mm is None else mm * factor)
 
-    add_pictures(record, out, title, cut, rules)
+    for by, most in ((rules, None), (None, _PICTURES_KEPT)):
+        add_pictures(record, out, title, cut, by, most=most)
 
 
 def _frame(looked: LookedFrame, ground: MergedGround, origin: Origin, lens: Lens, error: str) -> SurveyFrame:
