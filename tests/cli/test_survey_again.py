@@ -16,7 +16,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fissura.cli.app import app
+from fissura.measure.rules import read_rules
 from fissura.survey import photo_stage, raster_run, video_stage
+from fissura.survey.ground_record import GroundRecord
 from fissura.synth.aerial import AerialCamera, WorldOptions, make_world, plan_flight, write_flight, write_photo_flight
 
 HW = (360, 480)
@@ -74,8 +76,8 @@ def inputs(tmp_path_factory):
     return folder
 
 
-def survey(inputs, model, out, *words):
-    sources = [inputs / name for name in ("photos", "ground.tif", "flight.mp4")]
+def survey(inputs, model, out, *words, names=("photos", "ground.tif", "flight.mp4")):
+    sources = [inputs / name for name in names]
     return fissura(
         "survey", *sources, "--out", out, "--model", model, "--threads", 1, "--threshold", 0.9, "--ground-height", 0,
         *words,
@@ -95,12 +97,52 @@ def tables(run):
     return out | {"summary.json": summary}
 
 
-def shut_eyes(monkeypatch):
+def page(run):
+    """The report without what is of this run alone."""
+    text = (run / "report.html").read_text()
+    return re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d\S*|Time taken: [^<]*|" + re.escape(str(run)), "", text)
+
+
+def shut_eyes(patch):
     """From now on nothing may be looked at."""
     for module, name in (
         (photo_stage, "look_at_photo"), (raster_run, "survey_raster"), (video_stage, "open_video"),
     ):  # fmt: skip
-        monkeypatch.delattr(module, name)
+        patch.delattr(module, name, raising=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_pictures():
+    """So that other rules call other cracks worst."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fissura.survey.ground_record.PICTURES", 4)
+        yield
+
+
+def make_older(run):
+    """Turn a run into one of a version that kept records by the rules, and one digest of all options in each."""
+    path = run / "settings.yaml"
+    content = yaml.safe_load(path.read_text())
+    rules, run_digest = read_rules(content["settings"]["rules"]), content.pop("digest")
+    path.write_text(yaml.safe_dump(content))
+    text = json.dumps(content["settings"], sort_keys=True)
+    digest, changed = hashlib.sha256(text.encode()).hexdigest()[:16], 0
+    for path in (run / "work").rglob("*.json"):
+        raw = json.loads(path.read_text())
+        kind = path.relative_to(run / "work").parts[0]
+        assert (raw["settings"] == run_digest) == (kind == "photos")
+        found = raw["content"]
+        records = {
+            "photos": lambda: [], "grounds": lambda: [found], "alone": lambda: [found],
+            "rasters": lambda: [found["record"]], "videos": lambda: found["grounds"],
+        }[kind]()  # fmt: skip
+        for record in records:
+            rated = GroundRecord.from_plain(record).rated(rules).to_plain()
+            record.clear()
+            record.update({key: value for key, value in rated.items() if key != "bases"})
+        changed += len(records)
+        path.write_text(json.dumps(raw | {"settings": digest}) + "\n")
+    assert changed == 4
 
 
 @pytest.fixture(scope="module")
@@ -110,17 +152,29 @@ def finished(inputs, tiny_onnx, tmp_path_factory):
     return out
 
 
-def test_another_standard_needs_no_second_look(inputs, finished, tiny_onnx, tmp_path, monkeypatch):
-    own = "--rules", inputs / "own.yaml", "--section-length-m", 7, "--route", inputs / "photos" / "axis.geojson"
-    survey(inputs, tiny_onnx, tmp_path / "fresh", *own)
+@pytest.fixture(scope="module")
+def own(inputs):
+    """Other options than those of `finished`."""
+    return "--rules", inputs / "own.yaml", "--section-length-m", 7, "--route", inputs / "photos" / "axis.geojson"
+
+
+@pytest.fixture(scope="module")
+def fresh(inputs, own, tiny_onnx, tmp_path_factory):
+    out = tmp_path_factory.mktemp("fresh") / "run"
+    survey(inputs, tiny_onnx, out, *own)
+    return out
+
+
+def test_another_standard_needs_no_second_look(inputs, own, finished, fresh, tiny_onnx, tmp_path, monkeypatch):
     shutil.copytree(finished, tmp_path / "run")
     before = tables(finished)
     shut_eyes(monkeypatch)
     text = survey(inputs, tiny_onnx, tmp_path / "run", *own)
     line = "other rules, route and section length than before: finds are rated anew, photos and videos are not looked"
     assert line in text
-    again, fresh = tables(tmp_path / "run"), tables(tmp_path / "fresh")
-    assert again == fresh
+    again = tables(tmp_path / "run")
+    assert again == tables(fresh)
+    assert page(tmp_path / "run") == page(fresh)
     levels, kinds = ({row[name] for row in again["cracks.csv"]} for name in ("severity", "class"))
     assert {"a", "b", "c"} <= levels and {"longitudinal", "alligator", "other"} <= kinds
     for name in ("class", "severity"):
@@ -133,3 +187,48 @@ def test_another_standard_needs_no_second_look(inputs, finished, tiny_onnx, tmp_
     text = survey(inputs, tiny_onnx, tmp_path / "run", "--rules", "astm_d6433")
     assert tables(tmp_path / "run") == before
     assert "than before" not in survey(inputs, tiny_onnx, tmp_path / "run", "--rules", "astm_d6433")
+
+
+def test_a_run_of_an_older_version_goes_on(inputs, own, finished, fresh, tiny_onnx, tmp_path, monkeypatch):
+    run, before = tmp_path / "run", tables(finished)
+    shutil.copytree(finished, run)
+    make_older(run)
+    with monkeypatch.context() as patch:
+        shut_eyes(patch)
+        assert "than before" not in survey(inputs, tiny_onnx, run, "--rules", "astm_d6433")
+        assert tables(run) == before
+        text = survey(inputs, tiny_onnx, run, "--rules", "astm_d6433", "--section-length-m", 7)
+        assert "other section length than before: sections are made anew, photos and videos are not looked" in text
+        assert tables(run) == before  # without a route there is one section
+    monkeypatch.delattr(photo_stage, "look_at_photo")
+    text = survey(inputs, tiny_onnx, run, *own)
+    assert "than before: finds are rated anew, photos are not looked at again" in text
+    for name in ("flight.mp4", "ground.tif"):
+        assert f"{name}: was finished with other options, and what the network said of it is not kept" in text
+    assert tables(run) == tables(fresh)
+    # Now it is as good as a new one.
+    shut_eyes(monkeypatch)
+    assert "photos are not looked at again" in survey(inputs, tiny_onnx, run, "--rules", "astm_d6433")
+    assert tables(run) == before
+
+
+def test_another_confidence_needs_the_network_for_videos_and_rasters(inputs, finished, tiny_onnx, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    monkeypatch.delattr(photo_stage, "look_at_photo")
+    text = survey(inputs, tiny_onnx, run, "--rules", "astm_d6433", "--least-confidence", 0)
+    assert "other least confidence than before: finds are measured anew, photos are not looked at again" in text
+    for name in ("flight.mp4", "ground.tif"):
+        assert f"{name}: was finished with other options" in text
+    assert tables(run) == tables(finished)  # this network does not say how sure it is
+
+
+def test_cracks_of_a_video_without_a_picture_are_counted(inputs, tiny_onnx, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    monkeypatch.setattr("fissura.survey.video_results._PICTURES_KEPT", 0)
+    for rules in ("astm_d6433", inputs / "own.yaml"):
+        survey(inputs, tiny_onnx, run, "--rules", rules, names=("flight.mp4",))
+    notes = [note for note in json.loads((run / "summary.json").read_text())["notes"] if "have no picture" in note]
+    rows = list(csv.DictReader((run / "cracks.csv").open(encoding="utf-8-sig")))
+    shown = sum(bool(row["picture"]) for row in rows)
+    assert shown < 4 and len(notes) == 1 and notes[0].startswith(f"{4 - shown} of the worst cracks of ")
