@@ -1,4 +1,4 @@
-"""A finished survey by other rules, along another line, in other sections: as a new run gives it, without the network."""
+"""A finished survey by other rules, along another line, in other sections: as a new run, but without the network."""
 
 import csv
 import hashlib
@@ -132,10 +132,7 @@ def make_older(run):
         kind = path.relative_to(run / "work").parts[0]
         assert (raw["settings"] == run_digest) == (kind == "photos")
         found = raw["content"]
-        records = {
-            "photos": lambda: [], "grounds": lambda: [found], "alone": lambda: [found],
-            "rasters": lambda: [found["record"]], "videos": lambda: found["grounds"],
-        }[kind]()  # fmt: skip
+        records = {"photos": [], "rasters": [found.get("record")], "videos": found.get("grounds")}.get(kind, [found])
         for record in records:
             rated = GroundRecord.from_plain(record).rated(rules).to_plain()
             record.clear()
@@ -212,11 +209,11 @@ def test_a_run_of_an_older_version_goes_on(inputs, own, finished, fresh, tiny_on
     assert tables(run) == before
 
 
-def test_another_confidence_needs_the_network_for_videos_and_rasters(inputs, finished, tiny_onnx, tmp_path, monkeypatch):
+def test_another_confidence_needs_the_network_for_videos_and_rasters(finished, tmp_path, monkeypatch):
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     monkeypatch.delattr(photo_stage, "look_at_photo")
-    text = survey(inputs, tiny_onnx, run, "--rules", "astm_d6433", "--least-confidence", 0)
+    text = fissura("survey", "--settings", run / "settings.yaml", "--out", run, "--least-confidence", 0)
     assert "other least confidence than before: finds are measured anew, photos are not looked at again" in text
     for name in ("flight.mp4", "ground.tif"):
         assert f"{name}: was finished with other options" in text
