@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fissura.cli.app import app
+from fissura.survey import photo_stage
 from fissura.synth.aerial import AerialCamera, WorldOptions, make_world, write_photo_flight
 from support.mounted import mounted
 
@@ -119,8 +120,36 @@ def test_the_same_command_goes_on_and_settings_are_taken_again(flight, surveyed,
     assert {**options[0], "out": ""} == {**options[1], "out": ""}
     same = [(run / "cracks.csv").read_bytes() for run in (out, tmp_path / "copy")]
     assert same[0] == same[1]
-    refused = survey_masks(flight, out, "--rules", "ltpp")
-    assert refused.exit_code == 2 and "rules" in refused.output and "--overwrite" in refused.output
+    refused = survey_masks(flight, out, "--rules", "ltpp", "--scale", 2)
+    assert refused.exit_code == 2 and "scale" in refused.output and "--overwrite" in refused.output
+    assert "rules" not in refused.output
+
+
+def test_another_route_gives_the_road_to_photos_again(flight, tmp_path, monkeypatch):
+    """Photos in which no road was looked for: their ground is measured again, from what was seen."""
+    middle = flight.lonlat(np.array([[0.0, 0.0]]))[0]
+    along, across = tmp_path / "along.geojson", tmp_path / "across.geojson"
+    for path, step_deg in ((along, (0.0, 2e-4)), (across, (2e-4, 0.0))):
+        ends = [(middle - step_deg).tolist(), (middle + step_deg).tolist()]
+        path.write_text(json.dumps({"type": "LineString", "coordinates": ends}))
+    kinds = []
+    for out, route in (("run", along), ("fresh", across)):
+        words = "--whole-frame", "--rules", "ltpp", "--route", route
+        assert survey_masks(flight, tmp_path / out, *words).exit_code == 0
+        kinds.append(read_kinds(tmp_path / out))
+    with monkeypatch.context() as patch:
+        patch.delattr(photo_stage, "look_at_photo")
+        again = survey_masks(flight, tmp_path / "run", "--whole-frame", "--rules", "ltpp", "--route", across)
+    assert again.exit_code == 0 and "other route than before" in again.output, again.output
+    assert read_kinds(tmp_path / "run") == kinds[1] != kinds[0]
+    # Where a route changes no direction, nothing is measured.
+    monkeypatch.delattr(photo_stage, "measure_part")
+    words = "--whole-frame", "--rules", "ltpp", "--route", across, "--section-length-m", 3
+    assert survey_masks(flight, tmp_path / "run", *words).exit_code == 0
+
+
+def read_kinds(run):
+    return [row["class"] for row in csv.DictReader((run / "cracks.csv").open(encoding="utf-8-sig"))]
 
 
 def test_corrected_masks_in_the_run_survive_overwriting(flight, tmp_path):

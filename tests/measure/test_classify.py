@@ -12,6 +12,7 @@ from fissura.measure.classify import (
     classify_branches,
     find_alligator,
     ground_direction_deg,
+    kind_by_angle,
     orientation_deg,
 )
 from fissura.measure.graph import trace_cracks
@@ -129,6 +130,20 @@ def test_a_twig_takes_the_kind_of_its_crack():
     nodes = [(900, 500), (500, 500), (100, 500), (500, 500 + 59), (500, 500 + 61)]
     assert kinds(graph(nodes, [(0, 1), (1, 2), (1, 3)])) == ["longitudinal"] * 3
     assert kinds(graph(nodes, [(0, 1), (1, 2), (1, 4)])) == ["longitudinal", "longitudinal", "transverse"]
+
+
+@pytest.mark.parametrize("twig_px", [59, 61])
+def test_a_kind_follows_from_its_angle_and_straightness_by_any_limits(twig_px):
+    net = graph([(900, 500), (500, 500), (100, 510), (500, 500 + twig_px)], [(0, 1), (1, 2), (1, 3)])
+    found = classify_branches(net, None, road_direction_deg=75.0, lane_width_m=None)
+    assert found[0].away_deg == pytest.approx(14.3, abs=0.1)
+    assert (found[2].away_deg == found[0].away_deg) == (twig_px < 60)
+    for limit_deg in (10.0, 14.0, 15.0, 80.0):
+        options = ClassOptions(angles=Angles(longitudinal_up_to_deg=limit_deg, transverse_above_deg=limit_deg))
+        known = [kind_by_angle(one.away_deg, one.away_straightness, options) for one in found]
+        assert known == kinds(net, road_deg=75.0, options=options)
+    (lost,) = classify_branches(ray(20), None, road_direction_deg=None, lane_width_m=None)
+    assert lost.away_deg is None and kind_by_angle(None, lost.away_straightness, ClassOptions()) == "other"
 
 
 def test_a_crack_without_an_axis_is_other():

@@ -115,7 +115,7 @@ def test_the_picture_of_a_long_crack_is_painted_small(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, across_px: int
 ) -> None:
     canvas, cuts, painted = GroundCanvas(tmp_path), [], []
-    monkeypatch.setattr(video_results, "add_pictures", lambda record, out, title, cut, rules: cuts.append(cut))
+    monkeypatch.setattr(video_results, "add_pictures", lambda record, out, title, cut, rules, most: cuts.append(cut))
     plain = video_results.paint_mosaic
 
     def paint(*args: Any) -> RgbImage:

@@ -119,6 +119,18 @@ def test_doubtful_finds_are_left_out_of_every_photo(tmp_path, tiny_onnx, latitud
     assert any("--least-confidence" in note for note in left.notes)
 
 
+@pytest.mark.parametrize("latitude_deg", [48.0, None])
+def test_another_confidence_needs_no_second_look(tmp_path, tiny_onnx, monkeypatch, latitude_deg):
+    write_photo(tmp_path / "photos" / "a.jpg", seed=0, latitude_deg=latitude_deg)
+    segmenter = WithCurve(load_segmenter(str(tiny_onnx), threads=1).backend)
+    (first,) = survey(tmp_path / "photos", tmp_path / "run", segmenter=segmenter, least_confidence=0.0).grounds
+    monkeypatch.delattr(photo_stage, "look_at_photo")
+    (left,) = survey(tmp_path / "photos", tmp_path / "run", segmenter=segmenter, least_confidence=1.0).grounds
+    assert first.cracks and not left.cracks
+    (again,) = survey(tmp_path / "photos", tmp_path / "run", segmenter=segmenter, least_confidence=0.0).grounds
+    assert len(again.cracks) == len(first.cracks)
+
+
 @pytest.mark.parametrize("latitudes_deg", [(48.0, 49.0), (None, None)])
 def test_files_of_photos_of_like_names_are_their_own(tmp_path, latitudes_deg):
     for k, (name, latitude) in enumerate(zip(("day1/a", "day1_a"), latitudes_deg, strict=True)):

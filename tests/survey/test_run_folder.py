@@ -1,9 +1,11 @@
 """A run's folder: whose it is, what is finished, and what a kill leaves."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fissura.errors import SettingsError
 from fissura.survey.run_folder import RunFolder
@@ -50,6 +52,45 @@ def test_another_run_is_refused_and_nothing_is_touched(tmp_path):
     with pytest.raises(SettingsError, match=r"scale 1\.5 \(now 2\)"):
         folder(tmp_path, scale=2)
     assert (tmp_path / "run" / "settings.yaml").read_text() == before
+
+
+def test_options_of_reporting_make_no_other_run(tmp_path):
+    run = folder(tmp_path, rules="ltpp", section_length_m=100.0)
+    look, ground = run.work("photos", "a.json"), run.work("grounds", "a.json")
+    run.commit(look, [1], {"found": 3})
+    run.commit(ground, [1], {"length": 5}, given={"least_confidence": None})
+    again = folder(tmp_path, rules="own.yaml 1a2b", section_length_m=100.0)
+    assert again.changed == ("rules",) and not again.is_older
+    assert again.read_record(look, [1]) == {"found": 3}
+    assert again.read_record(ground, [1], given={"least_confidence": None}) == {"length": 5}
+    assert again.read_record(ground, [1], given={"least_confidence": 0.5}) is None
+    assert again.has_other_record(ground, [1]) and not again.has_other_record(ground, [2])
+    assert folder(tmp_path, rules="own.yaml 1a2b", section_length_m=100.0).changed == ()
+    with pytest.raises(SettingsError, match=r"settings: scale 1\.5 \(now 2\); choose"):
+        folder(tmp_path, rules="ltpp", scale=2)
+
+
+def test_a_folder_of_an_older_version_goes_on(tmp_path):
+    """All of its options were in the digest of every record, and that was not in ``settings.yaml``."""
+    (tmp_path / "run" / "work").mkdir(parents=True)
+    settings = {"scale": 1.5, "rules": "ltpp", "route": None, "least_confidence": None}
+    content = {"fissura": "0.9", "command": "survey", "options": {"sources": ["a"]}, "settings": settings}
+    (tmp_path / "run" / "settings.yaml").write_text(yaml.safe_dump(content))
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    path = tmp_path / "run" / "work" / "a.json"
+    path.write_text(json.dumps({"settings": digest, "stamp": [1], "content": {"found": 3}}) + "\n")
+
+    def found(**other):
+        run = folder(tmp_path, **settings | other)
+        given = {"least_confidence": other.get("least_confidence")}
+        measured = run.read_record(path, [1], given=given, began=("rules", "least_confidence"))
+        return run.is_older, run.read_record(path, [1]) is not None, measured is not None
+
+    assert found() == (True, True, True)
+    assert found(rules="astm_d6433") == (True, True, False)
+    assert found(route="axis.geojson 1a2b") == (True, True, True)
+    assert found(least_confidence=0.5) == (True, True, False)
+    assert found() == (True, True, True)
 
 
 def test_foreign_folders_are_refused(tmp_path):

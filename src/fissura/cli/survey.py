@@ -94,7 +94,8 @@ def survey(
     """Survey a flight: find the road, look at each piece of ground once, measure its cracks, map and report them.
 
     Photos that know where they were taken are put together, so that a crack in several of them counts once; frames of
-    a video are registered to each other and need no telemetry. Stopped at any moment, the same command goes on.
+    a video are registered to each other and need no telemetry. Stopped at any moment, the same command goes on. With
+    other --rules, --route or --section-length-m a finished run is reported anew without looking again.
 
     \b
     Writes, below --out:
@@ -115,6 +116,7 @@ def survey(
       fissura survey photos/ --out run --rules astm_d6433
       fissura survey photos/ flight.mp4 ortho.tif --out run --route axis.geojson --section-length-m 50
       fissura survey flight.mp4 --out run --height-m 40 --focal-35mm 24 --annotate
+      fissura survey --settings run/settings.yaml --rules ltpp    (the same run by other rules)
       fissura survey next_flight/ --settings run/settings.yaml --out run2
       fissura survey rtsp://drone.local/live --out run --seconds 600
 

@@ -28,6 +28,7 @@ __all__ = [
     "classify_branches",
     "find_alligator",
     "ground_direction_deg",
+    "kind_by_angle",
     "orientation_deg",
 ]
 
@@ -69,6 +70,9 @@ class BranchClass:
         axis_deg: The axis of its chain, by which the kind was decided.
         straightness: Of the chain, 0 to 1.
         chain: Number of the chain, from 0; branches of one chain continue one another.
+        away_deg: Between the road and the chain whose kind this one has (a twig's is that of the chain it leaves), 0 to
+            90; None without a road.
+        away_straightness: Of that chain, 0 to 1. With `away_deg` it gives the kind by other limits, `kind_by_angle`.
     """
 
     kind: str
@@ -77,6 +81,8 @@ class BranchClass:
     axis_deg: float
     straightness: float
     chain: int
+    away_deg: float | None = None
+    away_straightness: float = 0.0
 
 
 def classify_branches(
@@ -120,27 +126,30 @@ def classify_branches(
     own_deg, _ = axes(lines)
     axis_deg, straightness = axes(chain_lines)
 
-    kinds = [("other", "")] * len(chains)
+    kinds, away_deg = [("other", "")] * len(chains), None
+    decides = list(range(len(chains)))
     if road_direction_deg is not None:
         road_deg = _road_of_chains(road_direction_deg, chains, lines)
         away_deg = np.abs((axis_deg - road_deg + 90.0) % 180.0 - 90.0)
         width_mm = 1000.0 * lane_width_m if lane_width_m is not None and scale is not None else None
         for number, line in enumerate(chain_lines):
-            kind = _kind(float(away_deg[number]), float(straightness[number]), options)
+            kind = kind_by_angle(float(away_deg[number]), float(straightness[number]), options)
             along = float(road_deg[number])
             extent = _extent(line, along, width_mm, options.complete_share) if kind == "transverse" else ""
             kinds[number] = (kind, extent)
         limit = 1000.0 * options.side_branch_m if scale is not None else options.side_branch_px
-        kinds = _with_twigs(graph, chains, chain_lines, kinds, limit)
+        decides = _find_deciding(graph, chains, chain_lines, limit)
 
     chain_of = {b: number for number, chain in enumerate(chains) for b, _ in chain}
     in_field = {b for found in fields for b in found.branches}
     result = []
     for b in range(len(lines)):
         number = chain_of[b]
-        kind, extent = ("alligator", "") if b in in_field else kinds[number]
+        decided = decides[number]
+        kind, extent = ("alligator", "") if b in in_field else kinds[decided]
         own, axis, clear = float(own_deg[b]), float(axis_deg[number]), float(straightness[number])
-        result.append(BranchClass(kind, extent, own, axis, clear, number))
+        away = None if away_deg is None else float(away_deg[decided])
+        result.append(BranchClass(kind, extent, own, axis, clear, number, away, float(straightness[decided])))
     return result
 
 
@@ -165,9 +174,18 @@ def _check(road_direction_deg: float | Sequence[float] | None, lane_width_m: flo
         raise SettingsError(f"the lane is {lane_width_m} m wide; give a width above 0, or None if it is unknown")
 
 
-def _kind(away_deg: float, straightness: float, options: ClassOptions) -> str:
-    """Kind of a chain whose axis lies ``away_deg`` (0 to 90) from the road."""
-    if straightness < options.straightness:
+def kind_by_angle(away_deg: float | None, straightness: float, options: ClassOptions) -> str:
+    """Kind of a chain outside of alligator fields.
+
+    Args:
+        away_deg: Between its axis and the road, 0 to 90; None without a road.
+        straightness: Of the chain, 0 to 1.
+        options: Limits.
+
+    >>> kind_by_angle(25.0, 0.9, ClassOptions()), kind_by_angle(25.0, 0.2, ClassOptions())
+    ('longitudinal', 'other')
+    """
+    if away_deg is None or straightness < options.straightness:
         return "other"
     if away_deg <= options.angles.longitudinal_up_to_deg + _ROUNDING_DEG:
         return "longitudinal"
@@ -242,26 +260,22 @@ def _directions(lines_xy: Sequence[Points]) -> npt.NDArray[np.complex128]:
     return np.asarray(away / np.maximum(np.abs(away), 1e-12), np.complex128)
 
 
-def _with_twigs(
-    graph: CrackGraph,
-    chains: Sequence[Sequence[tuple[int, bool]]],
-    chain_lines: Sequence[Points],
-    kinds: Sequence[tuple[str, str]],
-    limit: float,
-) -> list[tuple[str, str]]:
-    """Kinds after short chains took over that of the longest chain they touch."""
+def _find_deciding(
+    graph: CrackGraph, chains: Sequence[Sequence[tuple[int, bool]]], chain_lines: Sequence[Points], limit: float
+) -> list[int]:
+    """For each chain the one whose kind it has: itself, or for a short one the longest chain it touches."""
     length: Values = np.array([np.linalg.norm(np.diff(line, axis=0), axis=1).sum() for line in chain_lines])
     at_node: dict[int, set[int]] = {}
     for number, chain in enumerate(chains):
         for b, _ in chain:
             for node in graph.branches[b].nodes:
                 at_node.setdefault(node, set()).add(number)
-    result = list(kinds)
+    result = list(range(len(chains)))
     for number, chain in enumerate(chains):
         if length[number] >= limit:
             continue
         near = {other for b, _ in chain for node in graph.branches[b].nodes for other in at_node[node]}
         longest = max(near, key=lambda other: (length[other], -other))
         if length[longest] > length[number]:
-            result[number] = kinds[longest]
+            result[number] = longest
     return result

@@ -148,11 +148,12 @@ def measure_graph(
     ]
     crack_of = _number_cracks(graph, cracks)
     order = sorted(range(len(graph.branches)), key=lambda i: (crack_of[graph.branches[i].crack_id], i))
-    rows = []
+    rows, field_of = [], {i: k for k, f in enumerate(fields, start=1) for i in f.branches}
     for number, i in enumerate(order, start=1):
         rows.append(replace(
             cracks[i], id=number, crack_id=crack_of[graph.branches[i].crack_id], kind=classes[i].kind,
-            extent=classes[i].extent, orientation_deg=classes[i].orientation_deg,
+            extent=classes[i].extent, orientation_deg=classes[i].orientation_deg, away_deg=classes[i].away_deg,
+            away_straightness=classes[i].away_straightness, area_id=field_of.get(i, 0),
         ))  # fmt: skip
     of_branch = dict(zip(order, rows, strict=True))
     areas = tuple(_area(k, f, [of_branch[i] for i in f.branches], options.rules) for k, f in enumerate(fields, start=1))

@@ -132,6 +132,9 @@ class Crack:
         scaled: Millimetres if True, pixels if False.
         bridged_share: Share of the length that closes gaps in the mask, 0 to 1.
         notes: What limits this row.
+        away_deg: Between the road and the line that decides the kind, 0 to 90; None without a road.
+        away_straightness: Of that line, 0 to 1; see `fissura.measure.classify.kind_by_angle`.
+        area_id: Of the alligator field it lies in; 0 for none.
     """
 
     id: int
@@ -155,6 +158,9 @@ class Crack:
     scaled: bool = False
     bridged_share: float = 0.0
     notes: tuple[str, ...] = field(default=())
+    away_deg: float | None = None
+    away_straightness: float = 0.0
+    area_id: int = 0
 
 
 @dataclass(frozen=True, eq=False)

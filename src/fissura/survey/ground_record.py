@@ -27,12 +27,13 @@ from fissura.report.records import (
     SurveyGround,
     WidthSamples,
 )
-from fissura.report.tables import Fields, area_fields, crack_fields
+from fissura.report.tables import Fields, Value, area_fields, crack_fields
 from fissura.survey.merged import MergedGround
+from fissura.survey.rating import RatingBasis, rate_finds
 from fissura.types import RgbImage
 
 PICTURES = 25
-"""Cracks of each piece of ground that get a picture; the report takes the worst of all."""
+"""Cracks of each piece of ground that show a picture; the report takes the worst of all."""
 _EXTENT = ("left_px", "top_px", "right_px", "bottom_px")
 _PICTURE_PX = 480
 _LEAST_PICTURE_PX = 160
@@ -42,6 +43,8 @@ _LEAST_PICTURE_PX = 160
 class GroundRecord:
     """Cracks, areas and the map of one piece of ground, or of one picture that stands alone.
 
+    It depends on no rules: `rated` gives what is reported.
+
     Attributes:
         cracks: See `SurveyCrack`; numbers count from 1 in each record.
         areas: See `SurveyArea`.
@@ -50,6 +53,8 @@ class GroundRecord:
         mosaic: For the map; None if there is none.
         notes: For the user.
         seconds: Spent.
+        bases: For each crack what its kind follows from; None in records of older versions, which have the kinds and
+            levels of the rules they were made with.
     """
 
     cracks: list[SurveyCrack] = field(default_factory=list)
@@ -59,6 +64,21 @@ class GroundRecord:
     mosaic: MapPicture | None = None
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    bases: list[RatingBasis] | None = None
+
+    def rated(self, rules: RuleSet | None) -> GroundRecord:
+        """A copy with kinds and levels by these rules, in which the worst cracks by them show their pictures."""
+        if self.bases is None:
+            return self
+        cracks, areas = rate_finds(self.cracks, self.areas, self.bases, rules)
+        shown = _find_worst(cracks, rules)
+        cracks = [c if c.fields["id"] in shown else replace(c, picture=None) for c in cracks]
+        return replace(self, cracks=cracks, areas=areas)
+
+    def count_unseen(self, rules: RuleSet | None) -> int:
+        """How many of the worst cracks by these rules have no picture."""
+        worst = _find_worst(self.rated(rules).cracks, rules)
+        return sum(crack.picture is None for crack in self.cracks if crack.fields["id"] in worst)
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -79,12 +99,13 @@ class GroundRecord:
             "mosaic": None if self.mosaic is None
             else {"path": self.mosaic.path, "corners": _listed(self.mosaic.corners_lonlat)},
             "notes": list(self.notes), "seconds": self.seconds,
+            "bases": None if self.bases is None else [list(basis) for basis in self.bases],
         }  # fmt: skip
 
     @classmethod
     def from_plain(cls, raw: dict[str, Any]) -> GroundRecord:
         """The other way. Raises TypeError, KeyError or ValueError on other content."""
-        mosaic = raw["mosaic"]
+        mosaic, bases = raw["mosaic"], raw.get("bases")
         return cls(
             [_crack_from_plain(c) for c in raw["cracks"]],
             [SurveyArea(_fields_from_plain(a["fields"]), _array(a["lonlat"]), a["sigma"]) for a in raw["areas"]],
@@ -94,7 +115,7 @@ class GroundRecord:
                 for g in raw["ground"]
             ],
             None if mosaic is None else MapPicture(mosaic["path"], np.array(mosaic["corners"])),
-            tuple(raw["notes"]), raw["seconds"],
+            tuple(raw["notes"]), raw["seconds"], None if bases is None else [RatingBasis(*basis) for basis in bases],
         )  # fmt: skip
 
 
@@ -128,6 +149,7 @@ def record_ground(
     """
     found, placement = ground.measurement, ground.place.placement
     record, size_hw = GroundRecord(widths=sample_widths(found), notes=ground.notes), found.graph.size_hw
+    record.bases = [RatingBasis.of(crack) for crack in found.cracks]
     for crack, index in zip(found.cracks, ground.sources, strict=True):
         seen = sighting(crack, index)
         fields = crack_fields(crack, source_frame=seen.name, captured_at=seen.captured_at, model=model, size_hw=size_hw)
@@ -206,9 +228,9 @@ def crack_box_px(fields: Fields) -> tuple[float, float, float, float]:
 
 def add_pictures(
     record: GroundRecord, run: Path, name: str, cut: Callable[[SurveyCrack], tuple[RgbImage, float | None]],
-    rules: RuleSet | None,
-) -> None:  # fmt: skip
-    """Write pictures of the worst cracks below ``pictures/``, and name them in their rows.
+    rules: RuleSet | None, *, most: int | None = None,
+) -> bool:  # fmt: skip
+    """Write pictures of the worst cracks below ``pictures/``, and name them in their rows; those that have one keep it.
 
     Args:
         record: Its `cracks` are changed.
@@ -217,19 +239,28 @@ def add_pictures(
         cut: Gives a crack's picture and the ground size of a pixel of it; asked for in the order of source frames, so
             that it needs to keep one frame only.
         rules: Severities, which say what is worst.
+        most: How many of the worst; `PICTURES` if left out.
+    Returns:
+        Whether there are new ones.
     Raises:
         OutputError: A picture cannot be written.
     """
-    from fissura.report.page_worst import rank_worst
-
-    number = {id(crack): k for k, crack in enumerate(record.cracks)}
-    worst = rank_worst(record.cracks, PICTURES, width_thresholds(rules))
-    for crack in sorted(worst, key=lambda c: (str(c.fields["source_frame"]), number[id(c)])):
+    wanted = _find_worst(record.rated(rules).cracks, rules, most)
+    rows = [(k, c) for k, c in enumerate(record.cracks) if c.fields["id"] in wanted and c.picture is None]
+    for k, crack in sorted(rows, key=lambda row: (str(row[1].fields["source_frame"]), row[0])):
         rgb, mm_per_px = cut(crack)
         path = f"pictures/{name}_{crack.fields['id']}.jpg"
         write_jpeg(run / path, rgb, quality=88)
         picture = CrackPicture(path, None if mm_per_px is None else round(mm_per_px, 6))
-        record.cracks[number[id(crack)]] = replace(crack, picture=picture)
+        record.cracks[k] = replace(crack, picture=picture)
+    return bool(rows)
+
+
+def _find_worst(rated: Sequence[SurveyCrack], rules: RuleSet | None, most: int | None = None) -> set[Value]:
+    """Numbers of the cracks of a record that show a picture."""
+    from fissura.report.page_worst import rank_worst
+
+    return {c.fields["id"] for c in rank_worst(rated, PICTURES if most is None else most, width_thresholds(rules))}
 
 
 def _crack_to_plain(crack: SurveyCrack) -> dict[str, Any]:

@@ -202,11 +202,11 @@ def _overlapping(shapes: Sequence[shapely.Geometry]) -> list[list[int]]:
 
 
 def measure_part(
-    flight: PhotoFlight, part: Sequence[int], folder: RunFolder, name: str, *, threshold: float, rules: RuleSet | None,
-    model: str, route: Route | None = None, confidence: ConfidenceCurve | None = None,
+    flight: PhotoFlight, part: Sequence[int], folder: RunFolder, name: str, *, threshold: float, model: str,
+    directions_deg: Sequence[float | None], confidence: ConfidenceCurve | None = None,
     least_confidence: float | None = 0.0, progress: Callable[[str], None] | None = None,
 ) -> GroundRecord:  # fmt: skip
-    """Measure one connected piece of ground, draw its mosaic and the pictures of its worst cracks.
+    """Measure one connected piece of ground, and draw its mosaic.
 
     Args:
         flight: Photos in their places.
@@ -214,9 +214,8 @@ def measure_part(
         folder: Of the run.
         name: Of this ground, for its files.
         threshold: Probability above which a pixel is crack.
-        rules: Severities.
         model: Name and version of the network.
-        route: Gives the road's direction to photos in which none was found.
+        directions_deg: Of the road in each photo of the part, see `road_directions`.
         confidence: The network's, see `fissura.measure.MeasureOptions`.
         least_confidence: Finds that are less sure are left out, see `fissura.measure.doubtful.without_doubtful`.
         progress: Told the name of each photo that was put in.
@@ -230,7 +229,7 @@ def measure_part(
         _put(flight, i, folder, canvas, backdrop)
         if progress is not None:
             progress(flight.photos[i].look.source)
-    merged = _measure(flight, part, canvas, threshold, rules, route, confidence, least_confidence)
+    merged = _measure(flight, part, canvas, threshold, directions_deg, confidence, least_confidence)
     best = _best_photos(flight, part, folder, merged)
     record = record_ground(
         merged, lambda crack, index: _sighting(flight, best[crack.id], merged, crack), area_source=name, model=model
@@ -241,7 +240,6 @@ def measure_part(
     seen, sharply = canvas.seen_outline(), sharp.seen_outline()
     for state, outline in (("inspected", sharply), ("too_blurred", shapely.difference(seen, sharply))):
         record.ground += outline_to_ground(state, outline, flight.ground.to_lonlat, flight.ground.gsd_mm)  # type: ignore[arg-type]
-    _add_pictures(record, flight, folder.out, name, rules)
     record.notes = (*record.notes, *_describe(flight, part))
     record.seconds = time.perf_counter() - start
     return record
@@ -365,10 +363,10 @@ def _reduced(
 
 
 def _measure(
-    flight: PhotoFlight, part: Sequence[int], canvas: GroundCanvas, threshold: float, rules: RuleSet | None,
-    route: Route | None, confidence: ConfidenceCurve | None, least_confidence: float | None,
+    flight: PhotoFlight, part: Sequence[int], canvas: GroundCanvas, threshold: float,
+    directions_deg: Sequence[float | None], confidence: ConfidenceCurve | None, least_confidence: float | None,
 ) -> MergedGround:  # fmt: skip
-    frames = [SeenFrame(flight.pose(i), flight.lens(i), _direction_deg(flight, i, route)) for i in part]
+    frames = [SeenFrame(flight.pose(i), flight.lens(i), along) for i, along in zip(part, directions_deg, strict=True)]
     bounds = canvas.bounds_rc or chart_bounds(frames)
     assert bounds is not None
     top, left, bottom, right = bounds
@@ -385,12 +383,16 @@ def _measure(
     place = FlightPlace(scale, placement, tuple(notes))
     return measure_ground(
         canvas, frames, 0, place, origin_rc=(top, left), size_hw=(bottom - top, right - left), threshold=threshold,
-        rules=rules, confidence=confidence, least_confidence=least_confidence,
+        confidence=confidence, least_confidence=least_confidence,
     )  # fmt: skip
 
 
+def road_directions(flight: PhotoFlight, part: Sequence[int], route: Route | None) -> list[float | None]:
+    """Of the road in photos, counter-clockwise from the right: as it was found, or else as the route runs there."""
+    return [_direction_deg(flight, i, route) for i in part]
+
+
 def _direction_deg(flight: PhotoFlight, i: int, route: Route | None) -> float | None:
-    """Of the road in a photo: as it was found, or else as the route runs there."""
     found = flight.photos[i].look.direction_deg
     if found is not None or route is None:
         return found
@@ -434,8 +436,8 @@ def _sighting(flight: PhotoFlight, i: int, merged: MergedGround, crack: Crack) -
     )  # fmt: skip
 
 
-def _add_pictures(record: GroundRecord, flight: PhotoFlight, out: Path, name: str, rules: RuleSet | None) -> None:
-    """Pictures of the worst cracks, cut from the photos they were seen in."""
+def picture_worst(record: GroundRecord, flight: PhotoFlight, out: Path, name: str, rules: RuleSet | None) -> bool:
+    """Pictures of the worst cracks, cut from the photos they were seen in; see `add_pictures`."""
     sources = {p.look.source: i for i, p in enumerate(flight.photos)}
     opened: dict[int, RgbImage] = {}
 
@@ -448,7 +450,7 @@ def _add_pictures(record: GroundRecord, flight: PhotoFlight, out: Path, name: st
         pixel = ground_pixel_size(flight.pose(i).ground_from_frame(lens), np.array([lens.centre_xy]))
         return cut_picture(opened[i], crack_box_px(crack.fields), float(pixel[0]) * flight.ground.gsd_mm)
 
-    add_pictures(record, out, name, cut, rules)
+    return add_pictures(record, out, name, cut, rules)
 
 
 def _describe(flight: PhotoFlight, part: Sequence[int]) -> tuple[str, ...]:

@@ -29,12 +29,21 @@ from fissura.imaging.scene import MemoryScene
 from fissura.imaging.write import is_fatal, write_jpeg
 from fissura.infer.segmenter import Segmenter
 from fissura.mask_folder import MaskFolder
+from fissura.measure.measuring import Measurement
 from fissura.measure.rules import RuleSet
 from fissura.measure_frame import FrameRecord, FrameRequest, ScaleRequest, measure_frame
 from fissura.report.records import SurveyArea, SurveyCrack, SurveyFrame, WidthSamples
 from fissura.spec import ConfidenceCurve
 from fissura.survey.ground_record import GroundRecord, add_pictures, crack_box_px, cut_picture
-from fissura.survey.photo_ground import PhotoFlight, PosedPhoto, align_photos, group_photos, measure_part
+from fissura.survey.photo_ground import (
+    PhotoFlight,
+    PosedPhoto,
+    align_photos,
+    group_photos,
+    measure_part,
+    picture_worst,
+    road_directions,
+)
 from fissura.survey.photo_look import (
     LookOptions,
     PhotoLook,
@@ -45,6 +54,7 @@ from fissura.survey.photo_look import (
 )
 from fissura.survey.photo_pose import find_aligned_prior, find_prior, share_alignment
 from fissura.survey.pose import ground_pixel_size
+from fissura.survey.rating import RatingBasis
 from fissura.survey.request import SurveyRequest
 from fissura.survey.run_folder import RunFolder, checksum, stamp_file
 from fissura.types import RgbImage
@@ -302,32 +312,63 @@ class PhotoStage:
     def _measure_part(self, flight: PhotoFlight, part: Sequence[int]) -> GroundRecord:
         name = f"ground_{flight.photos[part[0]].look.name}"
         stamp = [[flight.photos[i].look.name, flight.photos[i].look.digest] for i in part]
-        path = self.folder.work("grounds", f"{name}.json")
-        raw = self.folder.read_record(path, [stamp, _poses_stamp(flight, part)])
-        if raw is not None:
-            return GroundRecord.from_plain(raw)
-        with ProgressLine("measure", len(part), quiet=self.request.quiet, unit="photos") as line:
-            record = measure_part(
-                flight, part, self.folder, name, threshold=self.threshold, rules=self.rules, model=self.model,
-                route=self.route, confidence=self._curve,
-                least_confidence=self.request.least_confidence, progress=line.advance,
-            )  # fmt: skip
-        plain = record.to_plain()
-        self.folder.commit(path, [stamp, _poses_stamp(flight, part)], plain)
-        # What is read back on resuming is rounded: the same now.
-        return GroundRecord.from_plain(plain)
+        directions = road_directions(flight, part, self.route)
+
+        def measure() -> GroundRecord:
+            with ProgressLine("measure", len(part), quiet=self.request.quiet, unit="photos") as line:
+                return measure_part(
+                    flight, part, self.folder, name, threshold=self.threshold, model=self.model,
+                    directions_deg=directions, confidence=self._curve, least_confidence=self.request.least_confidence,
+                    progress=line.advance,
+                )  # fmt: skip
+
+        # Of a route it depends on the directions alone that it gives: another one need not change them.
+        along = [None if angle is None else round(angle, 6) for angle in directions]
+        return self._take_or_measure(
+            self.folder.work("grounds", f"{name}.json"), [stamp, _poses_stamp(flight, part)],
+            {"least_confidence": self.request.least_confidence, "directions": along},
+            ("rules", "route", "route_crs", "least_confidence"), measure,
+            lambda record: picture_worst(record, flight, self.folder.out, name, self.rules),
+        )  # fmt: skip
+
+    def _take_or_measure(
+        self, path: Path, stamp: object, given: dict[str, object], began: Sequence[str],
+        measure: Callable[[], GroundRecord], picture: Callable[[GroundRecord], bool],
+    ) -> GroundRecord:  # fmt: skip
+        """A finished record, or a new one, with pictures of its worst cracks, rated; see `RunFolder.read_record`."""
+        raw = self.folder.read_record(path, stamp, given=given, began=began)
+        record = measure() if raw is None else GroundRecord.from_plain(raw)
+        if (record.bases is not None and picture(record)) or raw is None:
+            plain = record.to_plain()
+            self.folder.commit(path, stamp, plain, given=given)
+            record = GroundRecord.from_plain(plain)  # rounded, as it is when it is read back
+        return record.rated(self.rules)
 
     def _measure_alone(self, look: PhotoLook) -> GroundRecord:
         """A photo that has no place among the others: its own cracks, in millimetres if it has a scale."""
-        path = self.folder.work("alone", f"{look.name}.json")
-        raw = self.folder.read_record(path, look.digest)
-        if raw is not None:
-            return GroundRecord.from_plain(raw)
+
+        def picture(record: GroundRecord) -> bool:
+            opened: list[RgbImage] = []
+
+            def cut(crack: SurveyCrack) -> tuple[RgbImage, float | None]:
+                if not opened:
+                    opened.append(read_image(Path(look.path)).rgb)
+                return _cut(opened[0], crack)
+
+            return add_pictures(record, self.folder.out, look.name, cut, self.rules)
+
+        return self._take_or_measure(
+            self.folder.work("alone", f"{look.name}.json"), look.digest,
+            {"least_confidence": self.request.least_confidence}, ("rules", "least_confidence"),
+            partial(self._measure_photo, look), picture,
+        )  # fmt: skip
+
+    def _measure_photo(self, look: PhotoLook) -> GroundRecord:
         image = read_image(Path(look.path))
         probability = read_probability(self.folder, look.name)
         request = FrameRequest(
             ScaleRequest(self.request.gsd_mm, None, self.request.ground_height_m, None, self.request.sensor_width_mm),
-            self.rules, road_direction_deg=look.direction_deg, least_confidence=self.request.least_confidence,
+            road_direction_deg=look.direction_deg, least_confidence=self.request.least_confidence,
         )  # fmt: skip
         found = measure_frame(
             Path(look.path), look.source, MemoryScene(image), request, mask_path=None,
@@ -335,11 +376,7 @@ class PhotoStage:
             found=(probability > round(self.threshold * 255), probability.astype(np.float32) / np.float32(255)),
         )  # fmt: skip
         write_jpeg(self.folder.out / "overlays" / f"{look.name}.jpg", found.overlay)
-        record = from_frame_record(found.record)
-        add_pictures(record, self.folder.out, look.name, partial(_cut, image.rgb), self.rules)
-        plain = record.to_plain()
-        self.folder.commit(path, look.digest, plain)
-        return GroundRecord.from_plain(plain)
+        return from_frame_record(found.record, found.measurement)
 
 
 def _cut(rgb: RgbImage, crack: SurveyCrack) -> tuple[RgbImage, float | None]:
@@ -347,7 +384,7 @@ def _cut(rgb: RgbImage, crack: SurveyCrack) -> tuple[RgbImage, float | None]:
     return cut_picture(rgb, crack_box_px(crack.fields), float(gsd) if isinstance(gsd, (int, float)) else None)
 
 
-def from_frame_record(frame: FrameRecord) -> GroundRecord:
+def from_frame_record(frame: FrameRecord, found: Measurement) -> GroundRecord:
     """A single picture's measurement in the form of a piece of ground."""
     sigma = frame.position_sigma_m
     lines = frame.lines_lonlat or [[]] * len(frame.cracks)
@@ -365,7 +402,7 @@ def from_frame_record(frame: FrameRecord) -> GroundRecord:
     return GroundRecord(
         cracks, areas,
         WidthSamples("mm" if frame.scaled else "px", frame.widths, frame.lengths, frame.below),
-        notes=tuple(frame.notes),
+        notes=tuple(frame.notes), bases=[RatingBasis.of(crack) for crack in found.cracks],
     )  # fmt: skip
 
 

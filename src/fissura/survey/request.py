@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,35 @@ def read_request(path: Path, **given: Any) -> SurveyRequest:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise SettingsError(f"{path}: '{where}' has a value of the wrong kind ({first['msg']}); correct it") from error
+
+
+_REPORTED = {
+    "rules": "rules", "route": "route", "route_crs": "route", "section_length_m": "section length",
+    "least_confidence": "least confidence",
+}  # fmt: skip
+
+
+def describe_changes(changed: Sequence[str], *, older: bool = False) -> str:
+    """What a run does whose `fissura.survey.run_folder.REPORTING` options are other ones than before.
+
+    Args:
+        changed: Their names.
+        older: An older version began the run; of the finished videos and GeoTIFFs of those too little is kept.
+
+    >>> describe_changes(["rules"])
+    'other rules than before: finds are rated anew, photos and videos are not looked at again'
+    >>> describe_changes(["least_confidence", "section_length_m"])
+    'other section length and least confidence than before: finds are measured anew, photos are not looked at again'
+    """
+    names = list(dict.fromkeys(name for key, name in _REPORTED.items() if key in changed))
+    what = "finds are rated anew" if "rules" in names else "sections are made anew"
+    kept = "photos and videos are"
+    if "least confidence" in names:
+        what, kept = "finds are measured anew", "photos are"
+    elif "rules" in names and older:
+        kept = "photos are"
+    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return f"other {listed} than before: {what}, {kept} not looked at again"
 
 
 def describe_settings(

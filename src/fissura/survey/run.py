@@ -35,7 +35,7 @@ from fissura.measure.rules import RuleSet, read_rules
 from fissura.report.records import SurveyFrame, SurveyResult
 from fissura.survey.assemble import Findings, assemble
 from fissura.survey.photo_stage import PhotoStage
-from fissura.survey.request import SurveyRequest, describe_settings, shown_source
+from fissura.survey.request import SurveyRequest, describe_changes, describe_settings, shown_source
 from fissura.survey.run_folder import RunFolder
 
 _LARGE_PIXELS = 150_000_000
@@ -89,6 +89,8 @@ def run_survey(request: SurveyRequest) -> int:
             "--alignment": request.alignment,
         })  # fmt: skip
     folder.open(overwrite=request.overwrite)
+    if folder.changed:
+        say(describe_changes(folder.changed, older=folder.is_older), quiet=request.quiet)
     run = _Run(request, folder, rules, route, alignment, masks, segmenter)
     return run.work(inputs)
 

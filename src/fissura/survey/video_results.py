@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,10 @@ from fissura.types import RgbImage
 LonLat = npt.NDArray[np.float64]
 _MOST_PICTURE_PX = 8192
 """Ground pixels a side from which a crack's picture is painted smaller: a crack may be as long as its road."""
+
+
+_PICTURES_KEPT = 1000
+"""Cracks of a ground, the largest first, whose pictures are there for whichever rules call them worst."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,15 @@ class VideoOutcome:
     complete: bool = True
     notes: tuple[str, ...] = ()
     stopped: bool = False
+
+    def rated(self, rules: RuleSet | None) -> VideoOutcome:
+        """A copy with kinds and levels by these rules; see `GroundRecord.rated`."""
+        unseen = sum(ground.count_unseen(rules) for ground in self.grounds)
+        notes = self.notes if not unseen else (*self.notes, (
+            f"{unseen} of the worst cracks of {self.figures.get('source')} have no picture: when it was looked at, "
+            f"other rules held, and they are not among its {_PICTURES_KEPT} largest"
+        ))  # fmt: skip
+        return replace(self, grounds=[ground.rated(rules) for ground in self.grounds], notes=notes)
 
     def add_problem(self, text: str) -> None:
         """Note that something of the video is missing; what there is of it stays."""
@@ -193,7 +206,7 @@ def _add_pictures(
     record: GroundRecord, ground: MergedGround, canvas: GroundCanvas, backdrop: Backdrop, out: Path, title: str,
     rules: RuleSet | None,
 ) -> None:  # fmt: skip
-    """Pictures of the worst cracks, cut from the merged ground."""
+    """Pictures of the worst cracks, cut from the merged ground; of the others too, for other rules: it is not kept."""
     scale, (top, left) = ground.measurement.scale, ground.origin_rc
     size_hw = ground.measurement.graph.size_hw
     mm = None if scale is None else float(scale.matrix[0, 0])
@@ -209,7 +222,8 @@ def _add_pictures(
         box = [v / factor for v in (x0 - c0, y0 - r0, x1 - c0, y1 - r0)]
         return cut_picture(rgb, box, None if mm is None else mm * factor)
 
-    add_pictures(record, out, title, cut, rules)
+    for by, most in ((rules, None), (None, _PICTURES_KEPT)):
+        add_pictures(record, out, title, cut, by, most=most)
 
 
 def _frame(looked: LookedFrame, ground: MergedGround, origin: Origin, lens: Lens, error: str) -> SurveyFrame:

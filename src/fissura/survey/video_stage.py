@@ -42,7 +42,7 @@ from fissura.survey.placing import SIGMA_HEIGHT_M, FlightPlace, TrackPoint, carr
 from fissura.survey.pose import USUAL_FOCAL_35MM, Lens
 from fissura.survey.registration import LARGEST_TILT_DEG, looks_flat
 from fissura.survey.request import SurveyRequest, shown_source
-from fissura.survey.run_folder import RunFolder, stamp_file
+from fissura.survey.run_folder import LOOKED_AT_AGAIN, RunFolder, stamp_file
 from fissura.survey.video_results import Origin, VideoOutcome, collect_outcome, describe_look, describe_result
 
 _AIRBORNE_M, _LIKE_HEIGHT = 3.0, 1.25
@@ -127,9 +127,13 @@ def survey_video(
     path = Path(source)
     stamp = _stamp(request, source)
     record = folder.work("videos", key, "record.json")
-    raw = folder.read_record(record, stamp) if path.is_file() else None
-    if raw is not None:
-        return VideoOutcome.from_plain(raw)
+    given = {"least_confidence": request.least_confidence}
+    if path.is_file():
+        raw = folder.read_record(record, stamp, given=given, began=("rules", "least_confidence"))
+        if raw is not None:
+            return VideoOutcome.from_plain(raw).rated(rules)
+        if folder.has_other_record(record, stamp):
+            say(f"{name}: {LOOKED_AT_AGAIN}", quiet=request.quiet)
     with open_video(source) as video:
         telemetry = _find_telemetry(request, source)
         notes: list[str] = []
@@ -144,9 +148,9 @@ def survey_video(
             outcome = _report(run, _fly(run))
             outcome.stopped = run.stopped
     if outcome.complete and path.is_file():
-        folder.commit(record, stamp, outcome.to_plain())
+        folder.commit(record, stamp, outcome.to_plain(), given=given)
         shutil.rmtree(run.looks, ignore_errors=True)
-    return outcome
+    return outcome.rated(rules)
 
 
 def _stamp(request: SurveyRequest, source: str) -> list[Any]:
@@ -296,7 +300,7 @@ def _measure(run: VideoRun, result: FlightResult) -> list[MergedGround]:
         place = _place(run, result, chart, (left, top))
         grounds.append(measure_ground(
             run.canvas, frames, chart, place, origin_rc=(top, left), size_hw=(bottom - top, right - left),
-            threshold=run.segmenter.threshold, rules=run.rules, confidence=run.segmenter.card.confidence,
+            threshold=run.segmenter.threshold, confidence=run.segmenter.card.confidence,
             least_confidence=run.request.least_confidence,
         ))  # fmt: skip
         run.notes.extend(place.notes)
