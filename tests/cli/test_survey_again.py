@@ -100,7 +100,7 @@ def tables(run):
 def page(run):
     """The report without what is of this run alone."""
     text = (run / "report.html").read_text()
-    return re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d\S*|Time taken: [^<]*|" + re.escape(str(run)), "", text)
+    return re.sub(r"Reported [^·]*|Time taken: [^<]*|" + re.escape(str(run)), "", text)
 
 
 def shut_eyes(patch):
