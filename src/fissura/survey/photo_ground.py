@@ -465,7 +465,7 @@ def _describe(flight: PhotoFlight, part: Sequence[int]) -> tuple[str, ...]:
         )
     if len(part) > 1:
         off = flight.adjusted.residual_px * flight.ground.gsd_mm / 1000.0
-        agree = f", whose shared points agree to {off:.2f} m" if np.isfinite(off) else ""
+        agree = f", which agree to {off:.2f} m" if np.isfinite(off) else ""
         notes.append(f"{len(joined)} of {len(part)} photos were joined by shared points{agree}")
     for i in part:
         if flight.turned[i]:
