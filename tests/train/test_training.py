@@ -2,6 +2,7 @@ import json
 import math
 import shutil
 import signal
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import cv2
@@ -56,6 +57,21 @@ def _config(data_root, **changes):
     return TrainConfig.model_validate(settings | changes)
 
 
+@contextmanager
+def _ending_by(error, monkeypatch):
+    """A training that is ended by an error at its eleventh crop."""
+    sample = CropDataset.__getitem__
+
+    def fail_later(self, index):
+        if index == 10:
+            raise error
+        return sample(self, index)
+
+    with monkeypatch.context() as patch, pytest.raises(error):
+        patch.setattr(CropDataset, "__getitem__", fail_later)
+        yield
+
+
 @pytest.mark.parametrize(
     ("resumed_at", "network"),
     [
@@ -71,17 +87,8 @@ def test_interrupted_run_ends_with_the_same_weights(data_root, tmp_path, monkeyp
     class Unplugged(Exception):
         pass
 
-    sample = CropDataset.__getitem__
-
-    def unplugged_later(self, index):
-        if index == 10:
-            raise Unplugged
-        return sample(self, index)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(CropDataset, "__getitem__", unplugged_later)
-        with pytest.raises(Unplugged):
-            train(config, tmp_path / "cut", say=lambda _: None, quiet=True)
+    with _ending_by(Unplugged, monkeypatch):
+        train(config, tmp_path / "cut", say=lambda _: None, quiet=True)
     lines = []
     resumed = train(config, tmp_path / "cut", say=lines.append, quiet=True)
     assert f"resuming at step {resumed_at} of 6" in lines
@@ -92,17 +99,9 @@ def test_interrupted_run_ends_with_the_same_weights(data_root, tmp_path, monkeyp
 
 def test_a_run_stopped_by_hand_says_so_and_goes_on(data_root, tmp_path, monkeypatch):
     """Lightning ends the program with status 1 at Ctrl-C, and hears no other one."""
-    sample, handler = CropDataset.__getitem__, signal.getsignal(signal.SIGINT)
-
-    def stopped_later(self, index):
-        if index == 10:
-            raise KeyboardInterrupt
-        return sample(self, index)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(CropDataset, "__getitem__", stopped_later)
-        with pytest.raises(KeyboardInterrupt):
-            train(_config(data_root), tmp_path / "run", say=lambda _: None, quiet=True)
+    handler = signal.getsignal(signal.SIGINT)
+    with _ending_by(KeyboardInterrupt, monkeypatch):
+        train(_config(data_root), tmp_path / "run", say=lambda _: None, quiet=True)
     assert signal.getsignal(signal.SIGINT) is handler
     lines = []
     train(_config(data_root), tmp_path / "run", say=lines.append, quiet=True)
