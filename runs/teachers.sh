@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${FISSURA_DATA:?set it to the folder that holds crack/}"
+: "${1:?give the weights of one teacher or more, WEIGHTS.safetensors ...}"
 calibrate=() validate=()
 for set in deepcrack cfd crack500 uavcrack_asphalt uavcrack_concrete uav_quay gaps384 volker negatives_noncrack; do
   calibrate+=(--calibrate "$FISSURA_DATA/crack/$set/train")
